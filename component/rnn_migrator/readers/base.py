@@ -1,0 +1,82 @@
+"""The registry of formats: which reader opens a path is decided by what lies there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, UsageError
+from rnn_migrator.readers.artifact import LegacyArtifact
+
+Opener = Callable[[Path, Path | None], LegacyArtifact]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A format: how to tell it, and how to open it."""
+
+    format: str
+    matches: Callable[[Path], bool]
+    open: Opener
+
+
+_READERS: list[Reader] = []
+
+
+def reader(format_name: str, matches: Callable[[Path], bool]) -> Callable[[Opener], Opener]:
+    """Decorator that registers a function as the reader of a format.
+
+    The function takes the path and the architecture file, if the user named one.
+    """
+
+    def register(opener: Opener) -> Opener:
+        _READERS.append(Reader(format_name, matches, opener))
+        return opener
+
+    return register
+
+
+def open_artifact(path: Path | str, architecture: Path | str | None = None) -> LegacyArtifact:
+    """Opens a legacy artifact, its format told by content.
+
+    Args:
+      path: Checkpoint prefix or folder, HDF5 file, NPZ file, or folder of CSV or NPY files.
+      architecture: Keras JSON or YAML file that goes with weights-only HDF5.
+
+    Raises:
+      UsageError: Nothing lies there, or the architecture goes with no such format.
+      UnsupportedError: Several artifacts lie there, or the format cannot be converted.
+      UnreadableError: The content is damaged, or of no known format.
+    """
+    path = Path(path)
+    matching = [found for found in _READERS if found.matches(path)]
+    if len(matching) == 1:
+        return matching[0].open(path, Path(architecture) if architecture else None)
+    if matching:
+        raise UnsupportedError(
+            Problem(
+                where=str(path),
+                expected="one artifact",
+                received="files of several formats: " + ", ".join(m.format for m in matching),
+                remedy="name the checkpoint prefix or the file itself, or move one of them away",
+            )
+        )
+    formats = ", ".join(sorted({known.format for known in _READERS}))
+    if not path.exists():
+        raise UsageError(
+            Problem(
+                where=str(path),
+                expected="an artifact, or the prefix of a checkpoint (prefix.index beside it)",
+                received="nothing at this path",
+                remedy="name the file, the folder, or the checkpoint prefix without its suffix",
+            )
+        )
+    raise UnreadableError(
+        Problem(
+            where=str(path),
+            expected=f"one of the formats {formats}",
+            received="content that begins like none of them",
+            remedy="check that the file is whole and is the one the model was saved to",
+        )
+    )

@@ -1,0 +1,195 @@
+"""Keras 2 HDF5 files: whole models, and weights that go with an architecture file.
+
+Only plain datasets of the file itself are read. Links out of the file, virtual datasets and
+external storage are refused, as are Python tags in YAML.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from rnn_migrator.canonical import Array
+from rnn_migrator.errors import Problem, UnreadableError, UsageError
+from rnn_migrator.readers.artifact import LegacyArtifact, TensorSpec
+from rnn_migrator.readers.base import reader
+
+MAX_DATASET_BYTES = 8 << 30
+"""A dataset that claims to be larger is refused before it is read."""
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+_MAX_ARCHITECTURE_BYTES = 64 << 20
+
+
+def _is_hdf5(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC)) == _MAGIC
+
+
+@reader("Keras HDF5 file", _is_hdf5)
+def open_keras_hdf5(path: Path, architecture: Path | None) -> LegacyArtifact:
+    """Opens a whole model or a weights file of Keras 2.
+
+    Args:
+      path: The HDF5 file.
+      architecture: The model's `to_json` or `to_yaml` text, for a weights file.
+
+    Raises:
+      UnreadableError: Cut short, damaged or hostile.
+      UsageError: The architecture file is not one.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            weights = file["model_weights"] if "model_weights" in file else file
+            layers = {
+                name: tuple(_weight_paths(path, weights, name))
+                for name in _names(weights, "layer_names")
+            }
+            specs = {name: _spec(path, file, name) for names in layers.values() for name in names}
+            config = _stored_config(path, file)
+            writer = _writer(file, weights)
+    except (OSError, KeyError, RuntimeError) as e:
+        raise _unreadable(path, str(e).split("\n")[0]) from e
+
+    def load(name: str) -> Array:
+        try:
+            with h5py.File(path, "r") as file:
+                array: Array = file[name][()]
+        except (OSError, KeyError, RuntimeError) as e:
+            raise _unreadable(path, f"dataset {name}: {str(e).splitlines()[0]}") from e
+        return array
+
+    files = (path, architecture) if architecture else (path,)
+    return LegacyArtifact(
+        path=path,
+        format="Keras HDF5 file",
+        files=files,
+        tensors=specs,
+        load=load,
+        writer=writer,
+        model_config=read_architecture(architecture) if architecture else config,
+        layers=layers,
+    )
+
+
+def read_architecture(path: Path) -> Mapping[str, Any]:
+    """The model config in a file written from `to_json` or `to_yaml`.
+
+    Raises:
+      UsageError: Not there, too large, or neither JSON nor plain YAML with a model in it.
+    """
+    try:
+        if path.stat().st_size > _MAX_ARCHITECTURE_BYTES:
+            raise ValueError(f"more than {_MAX_ARCHITECTURE_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        config = json.loads(text) if text.lstrip()[:1] in "{\"" else yaml.load(text, _PlainLoader)
+    except (OSError, ValueError, yaml.YAMLError) as e:
+        raise _no_architecture(path, str(e).replace("\n", " ")[:200]) from e
+    if isinstance(config, str):
+        config = json.loads(config)
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise _no_architecture(path, "a text without class_name")
+    return config
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without Python objects; the tuples that Keras wrote become lists."""
+
+
+_PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: loader.construct_sequence(node, deep=True),
+)
+
+
+def _no_architecture(path: Path, received: str) -> UsageError:
+    return UsageError(
+        Problem(
+            where=f"--architecture {path}",
+            expected="the JSON or YAML text of a Keras model (model.to_json())",
+            received=received,
+            remedy="write it with the framework that trained the model: "
+            "open('model.json', 'w').write(model.to_json())",
+        )
+    )
+
+
+def _unreadable(path: Path, received: str) -> UnreadableError:
+    return UnreadableError(
+        Problem(
+            where=str(path),
+            expected="a whole HDF5 file as Keras writes it",
+            received=received,
+            remedy="copy the file again from where it was saved",
+        )
+    )
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """A list of names in an attribute, or in `attribute0`, `attribute1`, … if it was long."""
+    if attribute in group.attrs:
+        return [_text(name) for name in group.attrs[attribute]]
+    chunks = itertools.takewhile(
+        lambda key: key in group.attrs, (f"{attribute}{index}" for index in itertools.count())
+    )
+    return [_text(name) for key in chunks for name in group.attrs[key]]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _weight_paths(path: Path, weights: Any, layer: str) -> Iterator[str]:
+    """Full paths of a layer's datasets, in the order Keras keeps its weights."""
+    import h5py
+
+    if not isinstance(weights.get(layer, getlink=True), h5py.HardLink):
+        raise _unreadable(path, f"layer {layer!r}, which is a link out of its group or missing")
+    group = weights[layer]
+    for name in _names(group, "weight_names"):
+        yield f"{group.name}/{name}".lstrip("/")
+
+
+def _spec(path: Path, file: Any, name: str) -> TensorSpec:
+    import h5py
+
+    node = file
+    for part in name.split("/"):
+        if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            raise _unreadable(path, f"{name!r}, where {part!r} is a link or missing")
+        node = node[part]
+    plain = isinstance(node, h5py.Dataset) and not (node.is_virtual or node.external)
+    if not plain or node.dtype.kind not in "fiu":
+        raise _unreadable(path, f"{name!r}, which is not a plain dataset of numbers")
+    if node.dtype.itemsize * int(np.prod(node.shape)) > MAX_DATASET_BYTES:
+        raise _unreadable(path, f"{name!r} of shape {list(node.shape)}, which is too large")
+    return TensorSpec(name, tuple(node.shape), node.dtype.name)
+
+
+def _stored_config(path: Path, file: Any) -> Mapping[str, Any] | None:
+    if "model_config" not in file.attrs:
+        return None
+    try:
+        config = json.loads(_text(file.attrs["model_config"]))
+        return json.loads(config) if isinstance(config, str) else config
+    except ValueError as e:
+        raise _unreadable(path, f"a model_config that is no JSON: {e}") from e
+
+
+def _writer(file: Any, weights: Any) -> str:
+    for group in (file, weights):
+        if "keras_version" in group.attrs:
+            version = _text(group.attrs["keras_version"])
+            backend = _text(group.attrs.get("backend", "unknown backend"))
+            return f"Keras {version} ({backend})"
+    return ""
