@@ -1,0 +1,215 @@
+"""A canonical model to a `tf.keras` model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from rnn_migrator.canonical import (
+    CanonicalModel,
+    Cell,
+    CellKind,
+    HeadLayer,
+    Node,
+    RecurrentLayer,
+    state_names,
+)
+from rnn_migrator.errors import Problem, UnsupportedError, raise_all
+from rnn_migrator.keras_model import activations, cudnn, layers
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.layouts import get_layout
+from rnn_migrator.layouts.heads import HEADS
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelChoice:
+    """Which kernel a layer uses on a GPU, and why it is not cuDNN where it is not."""
+
+    layer: str
+    kernel: str
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BuiltModel:
+    """A Keras model with what its export needs to know.
+
+    Attributes:
+      canonical: What it was built from.
+      keras_model: The functional model. For bare weights its outputs are a dict with
+        "outputs" and the final states.
+      layers: The recurrent Keras layers, first to last.
+      kernels: One choice a recurrent layer.
+    """
+
+    canonical: CanonicalModel
+    keras_model: keras.Model
+    layers: tuple[Any, ...]
+    kernels: tuple[KernelChoice, ...]
+
+
+def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
+    """Builds the Keras model and fills it with the weights.
+
+    Args:
+      canonical: The model.
+      target: Where it is to run.
+
+    Raises:
+      UnsupportedError: With each layer that `tf.keras` cannot express.
+    """
+    raise_all(UnsupportedError, _inexpressible(canonical))
+    tensors = {
+        source.name: keras.Input(source.shape, dtype=source.dtype, name=_keras_name(source.name))
+        for source in canonical.inputs
+    }
+    inputs = list(tensors.values())
+    states: list[Any] = []
+    built: dict[str, Any] = {}
+    for node in canonical.nodes:
+        built[node.layer.name] = _make(node, target, canonical.bare_weights)
+        results = _call(built[node.layer.name], [tensors[name] for name in node.inbound])
+        tensors[node.layer.name], *finals = results
+        states += finals
+    for node in canonical.nodes:
+        built[node.layer.name].set_weights(layer_weights(node.layer))
+    recurrent = tuple(built[layer.name] for layer in canonical.recurrent_layers)
+    return BuiltModel(
+        canonical=canonical,
+        keras_model=keras.Model(inputs if len(inputs) > 1 else inputs[0], _outputs(canonical, tensors, states)),
+        layers=recurrent,
+        kernels=tuple(_kernel_choice(layer, target) for layer in recurrent),
+    )
+
+
+def layer_weights(layer: RecurrentLayer | HeadLayer) -> list[Any]:
+    """The arrays for `set_weights` of the Keras layer, in its order."""
+    if isinstance(layer, HeadLayer):
+        return list(layer.weights.values())
+    return [
+        array
+        for direction in layer.directions.values()
+        for array in cell_weights(direction.cell)
+    ]
+
+
+def cell_weights(cell: Cell) -> list[Any]:
+    """Kernel, recurrent kernel and bias of a Keras cell that computes the same."""
+    layout = get_layout(keras_layout(cell))
+    arrays = layout.from_canonical(cell.folded())
+    return [arrays[role] for role in layout.roles]
+
+
+def keras_layout(cell: Cell) -> str:
+    """Name of the layout in which stock Keras keeps the weights of a cell."""
+    if cell.kind is CellKind.LSTM:
+        return "keras_lstm"
+    return "keras_gru_reset_after" if cell.reset_after.value else "keras_gru"
+
+
+def _outputs(canonical: CanonicalModel, tensors: Mapping[str, Any], states: list[Any]) -> Any:
+    if canonical.bare_weights:
+        [output] = canonical.outputs
+        names = state_names(canonical.recurrent_layers)
+        return {"outputs": tensors[output], **dict(zip(names, states, strict=True))}
+    outputs = [tensors[name] for name in canonical.outputs]
+    return outputs if len(outputs) > 1 else outputs[0]
+
+
+def _call(layer: Any, inputs: list[Any]) -> list[Any]:
+    results = layer(inputs if len(inputs) > 1 else inputs[0])
+    return list(results) if isinstance(results, list | tuple) else [results]
+
+
+def _make(node: Node, target: Target, return_state: bool) -> Any:
+    layer = node.layer
+    if isinstance(layer, HeadLayer):
+        return _head(layer)
+    if layer.backward is None:
+        return _recurrent(
+            layer, layer.forward.cell, target, _keras_name(layer.name), return_state,
+            layer.go_backwards,
+        )
+    forward, backward = (
+        _recurrent(layer, cell, target, f"{prefix}_{_keras_name(layer.name)}", return_state, back)
+        for cell, prefix, back in (
+            (layer.forward.cell, "forward", False),
+            (layer.backward.cell, "backward", True),
+        )
+    )
+    both = keras.layers.Bidirectional(
+        forward, merge_mode=layer.merge_mode, backward_layer=backward, name=_keras_name(layer.name)
+    )
+    # Bidirectional makes its forward layer again from a config that forgets this choice.
+    both.forward_layer.use_cudnn = forward.use_cudnn
+    return both
+
+
+def _recurrent(
+    layer: RecurrentLayer,
+    cell: Cell,
+    target: Target,
+    name: str,
+    return_state: bool,
+    go_backwards: bool,
+) -> Any:
+    arguments: dict[str, Any] = {
+        "units": cell.units,
+        "activation": activations.resolve(cell.activation.value),
+        "recurrent_activation": activations.resolve(cell.recurrent_activation.value),
+        "return_sequences": layer.return_sequences,
+        "return_state": return_state,
+        "go_backwards": go_backwards,
+        "zero_output_for_mask": layer.zero_output_for_mask,
+        "name": name,
+        **layer.training,
+    }
+    if cell.kind is CellKind.GRU:
+        arguments["reset_after"] = cell.reset_after.value
+    if target is Target.CPU:
+        stock = keras.layers.LSTM if cell.kind is CellKind.LSTM else keras.layers.GRU
+        return stock(use_cudnn=False, **arguments)
+    own = layers.PortableLSTM if cell.kind is CellKind.LSTM else layers.PortableGRU
+    return own(device=target.value, **arguments)
+
+
+def _head(layer: HeadLayer) -> Any:
+    config = {key: layer.config[key] for key in HEADS[layer.class_name].keys if key in layer.config}
+    if "activation" in config:
+        config["activation"] = activations.resolve(config["activation"])
+    if isinstance(config.get("axis"), list):
+        [config["axis"]] = config["axis"]
+    return getattr(keras.layers, layer.class_name)(name=_keras_name(layer.name), **config)
+
+
+def _keras_name(name: str) -> str:
+    """A name that Keras 3 takes: it refuses slashes."""
+    return name.replace("/", "_")
+
+
+def _kernel_choice(layer: Any, target: Target) -> KernelChoice:
+    if target is Target.CPU:
+        return KernelChoice(layer.name, "generic", "the target is cpu")
+    inner = getattr(layer, "forward_layer", layer)
+    backward = getattr(layer, "backward_layer", layer)
+    reasons = dict.fromkeys([*cudnn.cudnn_obstacles(inner), *cudnn.cudnn_obstacles(backward)])
+    if reasons:
+        return KernelChoice(layer.name, "generic", "; ".join(reasons))
+    return KernelChoice(layer.name, "cuDNN" if target is Target.GPU else "cuDNN or generic")
+
+
+def _inexpressible(canonical: CanonicalModel) -> list[Problem]:
+    return [
+        Problem(
+            where=where,
+            expected="no cell_clip, since tf.keras has no layer that clips its cell state",
+            received=f"cell_clip={fact.value}, {fact.describe()}",
+            remedy="this version converts no clipped cell; if the clip never acts on your data, "
+            "--set cell_clip=none and let the evaluation show it",
+        )
+        for where, name, fact in canonical.facts()
+        if name == "cell_clip" and fact.value is not None
+    ]
