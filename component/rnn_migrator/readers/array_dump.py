@@ -76,6 +76,32 @@ def _read_npy(open_stream: Callable[[], io.BufferedIOBase], where: str) -> Array
     return array
 
 
+def load_npz(path: Path) -> dict[str, Array]:
+    """Every array of an NPZ file, under its key as it stands.
+
+    Raises:
+      UnreadableError: Not an NPZ file, damaged, an array needs unpickling or is too large.
+    """
+    if not _is_npz(path):
+        raise _unreadable(str(path), "an NPZ file", "no such file, or no arrays in it")
+    return {member.removesuffix(".npy"): _member(path, member) for member in _members(path)}
+
+
+def _members(path: Path) -> dict[str, TensorSpec]:
+    """Shape and dtype of each member, from the headers alone."""
+    specs = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in sorted(archive.namelist()):
+            with archive.open(member) as stream:
+                specs[member] = _npy_header(stream, f"{path}, {member}")
+    return specs
+
+
+def _member(path: Path, member: str) -> Array:
+    with zipfile.ZipFile(path) as archive:
+        return _read_npy(lambda: archive.open(member), f"{path}, {member}")
+
+
 @reader("NPZ file", _is_npz)
 def open_npz(path: Path, architecture: Path | None) -> LegacyArtifact:
     """Opens an NPZ file; keys are variable names.
@@ -84,18 +110,15 @@ def open_npz(path: Path, architecture: Path | None) -> LegacyArtifact:
       UnreadableError: Damaged, an array needs unpickling, or claims to be too large.
     """
     del architecture
-    members, tensors = {}, {}
-    with zipfile.ZipFile(path) as archive:
-        for member in sorted(archive.namelist()):
-            name = _variable_name(member.removesuffix(".npy"))
-            with archive.open(member) as stream:
-                spec = _npy_header(stream, f"{path}, {member}")
-            members[name] = member
-            tensors[name] = TensorSpec(name, spec.shape, spec.dtype)
+    specs = _members(path)
+    members = {_variable_name(member.removesuffix(".npy")): member for member in specs}
+    tensors = {
+        name: TensorSpec(name, specs[member].shape, specs[member].dtype)
+        for name, member in members.items()
+    }
 
     def load(name: str) -> Array:
-        with zipfile.ZipFile(path) as archive:
-            return _read_npy(lambda: archive.open(members[name]), f"{path}, {members[name]}")
+        return _member(path, members[name])
 
     return LegacyArtifact(path, "NPZ file", (path,), tensors, load)
 

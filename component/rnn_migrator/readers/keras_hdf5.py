@@ -69,11 +69,10 @@ def open_keras_hdf5(path: Path, architecture: Path | None) -> LegacyArtifact:
             raise _unreadable(path, f"dataset {name}: {str(e).splitlines()[0]}") from e
         return array
 
-    files = (path, architecture) if architecture else (path,)
     return LegacyArtifact(
         path=path,
         format="Keras HDF5 file",
-        files=files,
+        files=(path,),
         tensors=specs,
         load=load,
         writer=writer,

@@ -1,0 +1,169 @@
+"""What the models are compared on: recorded pairs, and probes where there are none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rnn_migrator.canonical import Array, CanonicalModel, HeadLayer, ModelInput, state_names
+from rnn_migrator.errors import Problem, UsageError, raise_all
+from rnn_migrator.readers.array_dump import load_npz
+
+_BATCH, _SHORT, _LONG = 5, 9, 40
+_SEED = 20211
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One batch of inputs for one signature.
+
+    Attributes:
+      key: Name in reports, by which it can be found again.
+      signature: `serving_default`, `with_lengths` or `step`.
+      inputs: By the names of the signature.
+      expected: Outputs that the original framework recorded, by the names of the signature.
+    """
+
+    key: str
+    signature: str
+    inputs: Mapping[str, Array]
+    expected: Mapping[str, Array] | None = None
+
+
+def probe_cases(model: CanonicalModel) -> list[Case]:
+    """Deterministic inputs of several kinds for every signature of a model.
+
+    Bare weights get ordinary, saturating, zero, long, single-step and single-row sequences, ragged
+    and zero lengths, and single steps from random states. A Keras model gets the same kinds as far
+    as its input shapes allow, and extreme ids where an embedding reads them.
+    """
+    rng = np.random.default_rng(_SEED)
+    return list(_stack_probes(model, rng) if model.bare_weights else _model_probes(model, rng))
+
+
+def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
+    [source] = model.inputs
+    width = source.shape[-1]
+
+    def normal(*shape: int | None) -> Array:
+        return rng.normal(size=(*shape, width)).astype(np.float32)
+
+    yield Case("ordinary", "serving_default", {"inputs": normal(_BATCH, _SHORT)})
+    yield Case("saturating", "serving_default", {"inputs": 10 * normal(_BATCH, _SHORT)})
+    yield Case("zero", "serving_default", {"inputs": 0 * normal(_BATCH, _SHORT)})
+    yield Case("long", "serving_default", {"inputs": normal(3, _LONG)})
+    yield Case("single step", "serving_default", {"inputs": normal(_BATCH, 1)})
+    yield Case("single row", "serving_default", {"inputs": normal(1, _SHORT)})
+    lengths = np.array([_SHORT, 0, 1, _SHORT - 2, 4], np.int32)
+    ragged = {"inputs": normal(_BATCH, _SHORT), "sequence_length": lengths}
+    yield Case("ragged", "with_lengths", ragged)
+    empty = {"inputs": normal(2, _SHORT), "sequence_length": np.zeros(2, np.int32)}
+    yield Case("all empty", "with_lengths", empty)
+    if all(layer.backward is None for layer in model.recurrent_layers):
+        yield Case("states", "step", {"inputs": normal(_BATCH), **_random_states(model, rng)})
+
+
+def _random_states(model: CanonicalModel, rng: np.random.Generator) -> dict[str, Array]:
+    layers = model.recurrent_layers
+    widths = [layer.forward.cell.units for layer in layers for _ in layer.kind.states]
+    return {
+        name: rng.uniform(-1, 1, size=(_BATCH, width)).astype(np.float32)
+        for name, width in zip(state_names(layers), widths, strict=True)
+    }
+
+
+def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
+    kinds = {"ordinary": 1.0, "saturating": 10.0, "zero": 0.0}
+    for kind, scale in kinds.items():
+        inputs = {s.name: _input(model, s, _BATCH, scale, rng) for s in model.inputs}
+        yield Case(kind, "serving_default", inputs)
+    yield Case(
+        "single row",
+        "serving_default",
+        {s.name: _input(model, s, 1, 1.0, rng) for s in model.inputs},
+    )
+
+
+def _input(
+    model: CanonicalModel, source: ModelInput, batch: int, scale: float, rng: np.random.Generator
+) -> Array:
+    shape = (batch, *(size or _SHORT for size in source.shape))
+    vocabulary = _vocabulary(model, source)
+    if vocabulary is None:
+        return (scale * rng.normal(size=shape)).astype(source.dtype)
+    ids = rng.integers(0, vocabulary, size=shape)
+    ids.flat[0], ids.flat[-1] = vocabulary - 1, 0
+    return (ids if scale else np.zeros(shape)).astype(source.dtype)
+
+
+def _vocabulary(model: CanonicalModel, source: ModelInput) -> int | None:
+    """How many ids an input may hold, if an embedding reads it."""
+    sizes = [
+        int(node.layer.config["input_dim"])
+        for node in model.nodes
+        if source.name in node.inbound
+        and isinstance(node.layer, HeadLayer)
+        and node.layer.class_name == "Embedding"
+    ]
+    return min(sizes, default=None)
+
+
+def recorded_case(file: Path, model: CanonicalModel) -> Case:
+    """Inputs and outputs that the original framework recorded.
+
+    Args:
+      file: NPZ with arrays `in:NAME` and `out:NAME`, by the names of a signature of the converted
+        model. Which signature it is follows from the inputs: `sequence_length` means
+        `with_lengths`, states mean `step`.
+      model: The model, for the names.
+
+    Raises:
+      UsageError: The file is none, or speaks of names the model does not have.
+    """
+    arrays = load_npz(file)
+    inputs = {key[3:]: array for key, array in arrays.items() if key.startswith("in:")}
+    expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out:")}
+    signature = _signature_of(inputs, model)
+    raise_all(UsageError, _name_problems(file, model, signature, inputs, expected))
+    return Case(f"recorded in {file.name}", signature, inputs, expected)
+
+
+def _signature_of(inputs: Mapping[str, Array], model: CanonicalModel) -> str:
+    if not model.bare_weights:
+        return "serving_default"
+    if "sequence_length" in inputs:
+        return "with_lengths"
+    return "serving_default" if set(inputs) <= {"inputs"} else "step"
+
+
+def _name_problems(
+    file: Path,
+    model: CanonicalModel,
+    signature: str,
+    inputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+) -> list[Problem]:
+    wanted = {source.name for source in model.inputs}
+    known = set(model.outputs)
+    if model.bare_weights:
+        states = state_names(model.recurrent_layers)
+        known = {"outputs", *states}
+        wanted |= {"with_lengths": {"sequence_length"}, "step": set(states)}.get(signature, set())
+    problems = []
+    if set(inputs) != wanted:
+        problems.append(_names(file, "inputs in:NAME for", wanted, inputs))
+    if not expected or not set(expected) <= known:
+        problems.append(_names(file, "outputs out:NAME among", known, expected))
+    return problems
+
+
+def _names(file: Path, what: str, wanted: set[str], received: Mapping[str, Array]) -> Problem:
+    return Problem(
+        where=str(file),
+        expected=f"{what} {', '.join(sorted(wanted))}",
+        received=", ".join(sorted(received)) or "none",
+        remedy="write it with numpy.savez(file, **{'in:NAME': array, 'out:NAME': array})",
+    )

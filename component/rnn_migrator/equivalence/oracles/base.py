@@ -1,0 +1,79 @@
+"""What can say how the legacy model computes, and the registry through which it is found."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypeVar
+
+from rnn_migrator.canonical import Array
+from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.errors import MigrationError
+from rnn_migrator.recognition.recognise import Recognition
+
+
+class Oracle(abc.ABC):
+    """The legacy model as somebody else than the converter computes it, in float32.
+
+    Attributes:
+      name: Name in reports.
+      rank: Strongest first.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[int]
+
+    @classmethod
+    @abc.abstractmethod
+    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> Oracle:
+        """Makes the oracle ready for a source.
+
+        Raises:
+          MigrationError: It is not to be had for this source; the text says why.
+        """
+
+    def adapt(self, case: Case) -> Case:
+        """The case as this oracle can take it; fixed shapes of a legacy graph may force one."""
+        return case
+
+    @abc.abstractmethod
+    def run(self, case: Case) -> Mapping[str, Array] | None:
+        """Outputs by the names of the signature, or None where it cannot run this case."""
+
+    def close(self) -> None:
+        """Frees what `open` took."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Absence:
+    """An oracle that is not to be had, and why."""
+
+    name: str
+    reason: str
+
+
+_REGISTRY: list[type[Oracle]] = []
+
+OracleClass = TypeVar("OracleClass", bound=type[Oracle])
+
+
+def register(cls: OracleClass) -> OracleClass:
+    """Class decorator that enters an oracle into the registry."""
+    _REGISTRY.append(cls)
+    return cls
+
+
+def open_oracles(
+    recognition: Recognition, cases: Sequence[Case]
+) -> tuple[list[Oracle], list[Absence]]:
+    """Every oracle that is to be had for a source, strongest first, and why others are not."""
+    opened: list[Oracle] = []
+    absent: list[Absence] = []
+    for oracle in sorted(_REGISTRY, key=lambda cls: cls.rank):
+        try:
+            opened.append(oracle.open(recognition, cases))
+        except MigrationError as e:
+            problem = e.problems[0]
+            absent.append(Absence(oracle.name, f"{problem.received} ({problem.where})"))
+    return opened, absent
