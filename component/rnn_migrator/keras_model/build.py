@@ -20,8 +20,8 @@ from rnn_migrator.canonical import (
 from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.keras_model import activations, cudnn, layers
 from rnn_migrator.keras_model.targets import Target
-from rnn_migrator.layouts import get_layout
 from rnn_migrator.layouts.heads import HEADS
+from rnn_migrator.layouts.stock_keras import stock_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,25 +89,8 @@ def layer_weights(layer: RecurrentLayer | HeadLayer) -> list[Any]:
     """The arrays for `set_weights` of the Keras layer, in its order."""
     if isinstance(layer, HeadLayer):
         return list(layer.weights.values())
-    return [
-        array
-        for direction in layer.directions.values()
-        for array in cell_weights(direction.cell)
-    ]
-
-
-def cell_weights(cell: Cell) -> list[Any]:
-    """Kernel, recurrent kernel and bias of a Keras cell that computes the same."""
-    layout = get_layout(keras_layout(cell))
-    arrays = layout.from_canonical(cell.folded())
-    return [arrays[role] for role in layout.roles]
-
-
-def keras_layout(cell: Cell) -> str:
-    """Name of the layout in which stock Keras keeps the weights of a cell."""
-    if cell.kind is CellKind.LSTM:
-        return "keras_lstm"
-    return "keras_gru_reset_after" if cell.reset_after.value else "keras_gru"
+    cells = [direction.cell for direction in layer.directions.values()]
+    return [array for cell in cells for array in stock_weights(cell).values()]
 
 
 def _outputs(canonical: CanonicalModel, tensors: Mapping[str, Any], states: list[Any]) -> Any:

@@ -23,6 +23,11 @@ def hard_sigmoid(x: Array) -> Array:
     return np.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
+def keras3_hard_sigmoid(x: Array) -> Array:
+    """clip(x + 3, 0, 6) / 6: what Keras 3 computes under the name `hard_sigmoid`."""
+    return np.clip(x + 3.0, 0.0, 6.0) / 6.0
+
+
 def _relu(x: Array) -> Array:
     return np.maximum(x, 0.0)
 
@@ -60,6 +65,7 @@ def _softmax(x: Array) -> Array:
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "hard_sigmoid": hard_sigmoid,
+    "keras3_hard_sigmoid": keras3_hard_sigmoid,
     "tanh": np.tanh,
     "relu": _relu,
     "relu6": _relu6,

@@ -1,0 +1,237 @@
+"""The comparison of a converted model with its source, as accumulators that can be merged.
+
+The yardstick is the source's own formula in float64. What rounding alone does to a model is
+measured by the same formula in float32; a converted model, and the legacy framework itself, may
+be off by a small factor of that, at every time step. A fixed tolerance would bless a wrong
+conversion of a quiet model and refuse a right one of a model that amplifies noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rnn_migrator.canonical import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+    """What counts as equivalent.
+
+    Attributes:
+      factor: How many times the rounding error of the model an error may be.
+      floor: Errors up to this are rounding whatever the measure says, relative to the largest
+        output (at least 1).
+    """
+
+    factor: float = 8.0
+    floor: float = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Worst:
+    """The largest error of one party: how large, in which case, at which step."""
+
+    error: float = 0.0
+    case: str = ""
+    step: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OutputErrors:
+    """Errors of one output of one signature against float64, over any number of cases.
+
+    Attributes:
+      elements: How many numbers were compared.
+      scale: Largest absolute value of the reference.
+      rounding: Largest error of the float32 formula by time step.
+      errors: Largest error by time step, of the converted model and of every oracle.
+      worst: The worst case of each party.
+    """
+
+    elements: int
+    scale: float
+    rounding: Array
+    errors: Mapping[str, Array]
+    worst: Mapping[str, Worst]
+
+    def merge(self, other: OutputErrors) -> OutputErrors:
+        """Errors over the cases of both."""
+        parties = [*self.errors, *(name for name in other.errors if name not in self.errors)]
+        none, nowhere = np.zeros(0), Worst()
+        return OutputErrors(
+            elements=self.elements + other.elements,
+            scale=max(self.scale, other.scale),
+            rounding=_longest_max(self.rounding, other.rounding),
+            errors={
+                name: _longest_max(self.errors.get(name, none), other.errors.get(name, none))
+                for name in parties
+            },
+            worst={
+                name: _worse(self.worst.get(name, nowhere), other.worst.get(name, nowhere))
+                for name in parties
+            },
+        )
+
+    def bound(self, thresholds: Thresholds) -> Array:
+        """Largest error by time step that counts as rounding."""
+        floor = thresholds.floor * max(1.0, self.scale)
+        return np.maximum(floor, thresholds.factor * np.maximum.accumulate(self.rounding))
+
+    def excess(self, party: str, thresholds: Thresholds) -> float:
+        """How many times its bound a party's error is, at its worst step; above 1 is too much."""
+        errors = self.errors[party]
+        if not errors.size:
+            return 0.0
+        ratio = errors / self.bound(thresholds)[: len(errors)]
+        return float(np.max(np.where(np.isfinite(ratio), ratio, np.inf)))
+
+
+def _longest_max(one: Array, other: Array) -> Array:
+    """Elementwise maximum of two vectors, the shorter one padded with zeros."""
+    length = max(len(one), len(other))
+    padded = [np.pad(vector, (0, length - len(vector))) for vector in (one, other)]
+    return np.maximum(*padded)
+
+
+def _worse(one: Worst, other: Worst) -> Worst:
+    """The larger error; NaN is the largest."""
+    return other if not other.error <= one.error else one
+
+
+CONVERTED = "converted model"
+"""Name of the converted model among the parties."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Everything compared so far.
+
+    Attributes:
+      cases: Keys of the cases compared.
+      outputs: Errors by signature and output, as "signature/output".
+      problems: What made a case incomparable: a missing output, another shape, NaN.
+    """
+
+    cases: tuple[str, ...] = ()
+    outputs: Mapping[str, OutputErrors] = dataclasses.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def merge(self, other: Comparison) -> Comparison:
+        """The comparison over the cases of both."""
+        outputs = dict(self.outputs)
+        for name, errors in other.outputs.items():
+            outputs[name] = outputs[name].merge(errors) if name in outputs else errors
+        return Comparison(self.cases + other.cases, outputs, self.problems + other.problems)
+
+    @property
+    def parties(self) -> list[str]:
+        """The converted model and every oracle that took part."""
+        return list(dict.fromkeys(p for errors in self.outputs.values() for p in errors.errors))
+
+    def excess(self, party: str, thresholds: Thresholds) -> float:
+        """The largest excess of a party over all outputs."""
+        errors = [e for e in self.outputs.values() if party in e.errors]
+        return max((e.excess(party, thresholds) for e in errors), default=0.0)
+
+    def worst_error(self, party: str) -> Worst:
+        """The largest error of a party over all outputs."""
+        worst = Worst()
+        for errors in self.outputs.values():
+            worst = _worse(worst, errors.worst.get(party, Worst()))
+        return worst
+
+
+def merge_all(comparisons: Iterable[Comparison]) -> Comparison:
+    """The comparison over all cases."""
+    total = Comparison()
+    for comparison in comparisons:
+        total = total.merge(comparison)
+    return total
+
+
+def compare_case(
+    key: str,
+    signature: str,
+    reference: Mapping[str, Array],
+    rounded: Mapping[str, Array],
+    parties: Mapping[str, Mapping[str, Array]],
+) -> Comparison:
+    """Compares one case.
+
+    Args:
+      key: Its name.
+      signature: The signature that was called.
+      reference: Outputs in float64.
+      rounded: The same formulas in float32.
+      parties: Outputs by party; an oracle may know fewer outputs than the reference.
+    """
+    outputs, problems = {}, []
+    for name, expected in reference.items():
+        given = {party: values[name] for party, values in parties.items() if name in values}
+        for party, values in given.items():
+            problems += _incomparable(f"{key}, {party}, output {name!r}", expected, values)
+        if CONVERTED not in given:
+            problems.append(f"{key}: the converted model gives no output {name!r}")
+        if not problems:
+            outputs[f"{signature}/{name}"] = _errors(key, expected, rounded[name], given)
+    return Comparison((key,), {} if problems else outputs, tuple(problems))
+
+
+def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
+    if values.shape != expected.shape:
+        return [f"{where}: shape {list(values.shape)} instead of {list(expected.shape)}"]
+    if not np.isfinite(values).all():
+        return [f"{where}: NaN or infinity in {int((~np.isfinite(values)).sum())} places"]
+    return []
+
+
+def _errors(
+    key: str, expected: Array, rounded: Array, given: Mapping[str, Array]
+) -> OutputErrors:
+    by_party = {party: _by_step(values, expected) for party, values in given.items()}
+    return OutputErrors(
+        elements=expected.size,
+        scale=float(np.max(np.abs(expected), initial=0.0)),
+        rounding=_by_step(rounded, expected),
+        errors=by_party,
+        worst={
+            party: Worst(float(np.max(e, initial=0.0)), key, int(np.argmax(e)) if e.size else 0)
+            for party, e in by_party.items()
+        },
+    )
+
+
+def _by_step(values: Array, expected: Array) -> Array:
+    """Largest absolute error by time step: axis 1 of sequences, one step for anything else."""
+    error = np.abs(values.astype(np.float64) - expected)
+    if error.ndim < 3:
+        return np.atleast_1d(np.max(error, initial=0.0))
+    axes = (0, *range(2, error.ndim))
+    return np.asarray(np.max(error, axis=axes, initial=0.0))
+
+
+def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    return {
+        name: {
+            "elements": errors.elements,
+            "scale": errors.scale,
+            "rounding": float(np.max(errors.rounding, initial=0.0)),
+            "bound": float(np.max(errors.bound(thresholds), initial=0.0)),
+            "parties": {
+                party: {
+                    "error": errors.worst[party].error,
+                    "case": errors.worst[party].case,
+                    "step": errors.worst[party].step,
+                    "excess": errors.excess(party, thresholds),
+                    "by_step": [float(e) for e in errors.errors[party]],
+                }
+                for party in errors.errors
+            },
+        }
+        for name, errors in comparison.outputs.items()
+    }
