@@ -19,28 +19,15 @@ from rnn_migrator.equivalence.comparison import (
     to_json,
 )
 from rnn_migrator.equivalence.controls import broken_models
-from rnn_migrator.equivalence.oracles import Absence, open_oracles
+from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.recognition.recognise import Recognition
 
 SCHEMA = 1
 """Version of the JSON that `Evaluation.to_json` gives."""
 
-Model = Callable[[Case], Mapping[str, Array]]
-
-
-def saved_model(folder: Path) -> Model:
-    """A SavedModel as a function of a case, its signatures called by name."""
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(folder))
-
-    def run(case: Case) -> Mapping[str, Array]:
-        signature = loaded.signatures[case.signature]
-        tensors = {name: tf.constant(array) for name, array in case.inputs.items()}
-        return {name: tensor.numpy() for name, tensor in signature(**tensors).items()}
-
-    return run
+Signatures = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
+"""A converted model: (signature, inputs by name) to outputs by name."""
 
 
 def plan_cases(recognition: Recognition, golden: Sequence[Path] = ()) -> list[Case]:
@@ -55,28 +42,33 @@ class Evaluator:
     Args:
       recognition: The source.
       model: The converted model.
-      cases: All cases there will be, so that every oracle can say whether it serves.
+      oracles: Who else says what the source computes.
     """
 
-    def __init__(self, recognition: Recognition, model: Model, cases: Sequence[Case]) -> None:
+    def __init__(
+        self, recognition: Recognition, model: Signatures, oracles: Sequence[Oracle] = ()
+    ) -> None:
         self._model = model
+        self._oracles = oracles
         self._reference = Formulas(recognition.model)
         self._rounded = Formulas(recognition.model, np.float32)
         self._controls = {
             name: Formulas(mutant) for name, mutant in broken_models(recognition.model).items()
         }
-        self.oracles, self.absent = open_oracles(recognition, cases)
 
     def compare(self, case: Case) -> Comparison:
         """Runs every party on a case; an oracle with fixed shapes sees the case cut to them."""
-        comparison = self._compare(case, {CONVERTED: self._model(case)})
-        for oracle in self.oracles:
+        comparison = self._compare(case, {CONVERTED: self._convert(case)})
+        for oracle in self._oracles:
             adapted = oracle.adapt(case)
             given = oracle.run(adapted)
             if given is not None:
-                parties = {CONVERTED: self._model(adapted), oracle.name: given}
+                parties = {CONVERTED: self._convert(adapted), oracle.name: given}
                 comparison = comparison.merge(self._compare(adapted, parties))
         return dataclasses.replace(comparison, cases=(case.key,))
+
+    def _convert(self, case: Case) -> Mapping[str, Array]:
+        return self._model(case.signature, case.inputs)
 
     def _compare(self, case: Case, parties: Mapping[str, Mapping[str, Array]]) -> Comparison:
         reference = self._reference.run(case.signature, case.inputs)
@@ -93,11 +85,6 @@ class Evaluator:
             },
         }
         return self._compare(case, parties)
-
-    def close(self) -> None:
-        """Frees the oracles."""
-        for oracle in self.oracles:
-            oracle.close()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -240,7 +227,7 @@ def judge(
 
 def evaluate(
     recognition: Recognition,
-    model: Model,
+    model: Signatures,
     cases: Sequence[Case],
     thresholds: Thresholds | None = None,
     progress: Callable[[str], None] = lambda text: None,
@@ -249,12 +236,13 @@ def evaluate(
 
     Args:
       recognition: The source.
-      model: The converted model, as `saved_model` gives it.
+      model: The converted model.
       cases: What to compare on.
       thresholds: What counts as equivalent.
       progress: Told the key of each case before it runs.
     """
-    evaluator = Evaluator(recognition, model, cases)
+    oracles, absent = open_oracles(recognition, cases)
+    evaluator = Evaluator(recognition, model, oracles)
     comparison, controls = Comparison(), Comparison()
     try:
         for case in cases:
@@ -262,7 +250,8 @@ def evaluate(
             comparison = comparison.merge(evaluator.compare(case))
             controls = controls.merge(evaluator.compare_controls(case))
     finally:
-        evaluator.close()
+        for oracle in oracles:
+            oracle.close()
     return judge(
-        recognition, comparison, controls, len(cases), evaluator.absent, thresholds or Thresholds()
+        recognition, comparison, controls, len(cases), absent, thresholds or Thresholds()
     )

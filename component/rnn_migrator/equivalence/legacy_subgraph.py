@@ -58,11 +58,13 @@ class Cut:
       name: Of the placeholder.
       tensor: What the fed value stands for.
       into: The one node that gets the fed value; None for every use of the tensor.
+      shape: Of what will be fed, -1 for any size.
       dtype: TensorFlow's number of the type.
     """
 
     name: str
     tensor: Tensor
+    shape: tuple[int, ...]
     into: str | None = None
     dtype: int = _FLOAT
 
@@ -100,7 +102,8 @@ def extract(
     for cut in cuts:
         placeholder = definition.node.add(name=cut.name, op="Placeholder")
         placeholder.attr["dtype"].type = cut.dtype
-        placeholder.attr["shape"].shape.unknown_rank = True
+        for size in cut.shape:
+            placeholder.attr["shape"].shape.dim.add(size=size)
     for node in nodes:
         if node.op in VARIABLE_OPS:
             _write_value(graph, node, definition.node.add(), load(graph.keys[node.name]))

@@ -27,7 +27,7 @@ def save(built: BuiltModel, folder: Path) -> None:
     `step` (one time step, states in and out).
     """
     module = tf.Module()
-    module.model_variables = [variable.value for variable in built.keras_model.variables]
+    module.model_variables = [variable.value for variable in built.keras_model.weights]
     module.endpoints = {
         name: _function(endpoint) for name, endpoint in endpoints(built).items()
     }

@@ -1,0 +1,86 @@
+"""Output that is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rnn_migrator.errors import Problem, UsageError
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
+    """A scratch folder that takes the place of `target` when the block ends without an error.
+
+    It lies beside the target, on the same file system, so that one rename publishes everything.
+
+    Args:
+      target: The folder to be.
+      force: Whether an existing target is replaced.
+
+    Raises:
+      UsageError: The target exists and is not to be replaced.
+    """
+    if target.exists() and not force:
+        raise UsageError(
+            Problem(
+                where=str(target),
+                expected="an output that does not exist yet",
+                received="a folder or file",
+                remedy="name another one, or replace it with --force",
+            )
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        # mkdtemp is private to the user; the output gets what the umask gives.
+        content = scratch / "content"
+        content.mkdir()
+        yield content
+        if target.exists():
+            target.rename(scratch / "replaced")
+        content.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Writes JSON so that the file is never seen half written. NaN and infinity become strings."""
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n", "utf-8")
+    scratch.replace(file)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value - value != 0.0:
+        return str(value)
+    return value
+
+
+def read_json(file: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+      UsageError: It is not there, or not JSON.
+    """
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as e:
+        raise UsageError(
+            Problem(
+                where=str(file),
+                expected="a JSON file that rnn-migrate wrote",
+                received=str(e),
+                remedy="name the output folder of `rnn-migrate convert`",
+            )
+        ) from e

@@ -1,0 +1,110 @@
+"""A converted model as it lies on disk, ready to be called by signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rnn_migrator.canonical import Array, CanonicalModel, RecurrentLayer
+from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError
+from rnn_migrator.keras_model import layers
+from rnn_migrator.keras_model.build import BuiltModel
+from rnn_migrator.keras_model.export import KERAS_FILE, SAVED_MODEL, endpoints
+from rnn_migrator.keras_model.targets import Target
+
+Signatures = Callable[[str, Mapping[str, Array]], dict[str, Array]]
+"""(signature, inputs by name) to outputs by name."""
+
+
+def open_saved_model(folder: Path) -> Signatures:
+    """A SavedModel, called by signature.
+
+    Raises:
+      UnreadableError: There is none, or it cannot be loaded.
+    """
+    loaded = _load(folder)
+
+    def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        results = loaded.signatures[signature](**tensors)
+        return {name: tensor.numpy() for name, tensor in results.items()}
+
+    return call
+
+
+def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> Signatures:
+    """An output folder of the converter, called by signature.
+
+    A SavedModel for GPUs cannot run where there is none. There its `.keras` file runs instead,
+    after the variables of both have been compared bit for bit.
+
+    Args:
+      folder: With `saved_model/` and `model.keras`.
+      target: What it was converted for.
+      canonical: What it was converted from, for the wiring of the signatures.
+
+    Raises:
+      UnreadableError: A file is missing or damaged.
+      NotEquivalentError: The two files hold different weights.
+    """
+    if target is not Target.GPU or tf.config.list_physical_devices("GPU"):
+        return open_saved_model(folder / SAVED_MODEL)
+    model = _load_keras(folder / KERAS_FILE)
+    _check_same_variables(folder, model)
+    recurrent = [n.layer for n in canonical.nodes if isinstance(n.layer, RecurrentLayer)]
+    found = tuple(model.get_layer(layer.name.replace("/", "_")) for layer in recurrent)
+    by_name = endpoints(BuiltModel(canonical, model, found, ()))
+
+    def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        run, _ = by_name[signature]
+        results = run({name: tf.constant(array) for name, array in inputs.items()})
+        return {name: np.asarray(tensor) for name, tensor in results.items()}
+
+    return call
+
+
+def _load(folder: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as e:
+        raise _unreadable(folder, e) from e
+
+
+def _load_keras(file: Path) -> keras.Model:
+    own = [layers.PortableLSTM, layers.PortableGRU, layers.activations.legacy_hard_sigmoid]
+    try:
+        return keras.models.load_model(
+            file, custom_objects={thing.__name__: thing for thing in own}, compile=False
+        )
+    except (OSError, ValueError, TypeError) as e:
+        raise _unreadable(file, e) from e
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableError:
+    return UnreadableError(
+        Problem(
+            where=str(path),
+            expected="a model that `rnn-migrate convert` wrote",
+            received=str(error).strip().split("\n")[0][:300],
+            remedy="convert the source again",
+        )
+    )
+
+
+def _check_same_variables(folder: Path, model: keras.Model) -> None:
+    saved = [variable.numpy() for variable in _load(folder / SAVED_MODEL).model_variables]
+    kept = [np.asarray(variable.value) for variable in model.weights]
+    if len(saved) != len(kept) or not all(map(np.array_equal, saved, kept)):
+        raise NotEquivalentError(
+            Problem(
+                where=str(folder),
+                expected=f"the same weights in {SAVED_MODEL} and {KERAS_FILE}",
+                received="different ones",
+                remedy="convert the source again",
+            )
+        )
