@@ -51,17 +51,18 @@ def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Writes JSON so that the file is never seen half written. NaN and infinity become strings."""
+    """Writes JSON so that the file is never seen half written."""
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n", "utf-8")
+    scratch.write_text(json.dumps(plain_json(value), indent=1, allow_nan=False) + "\n", "utf-8")
     scratch.replace(file)
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """The value with NaN and infinity, which JSON does not know, as strings."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_json(item) for item in value]
     if isinstance(value, float) and value - value != 0.0:
         return str(value)
     return value

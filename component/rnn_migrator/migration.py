@@ -57,10 +57,11 @@ def recognise_source(request: Request) -> Recognition:
       MigrationError: Unreadable, ambiguous or unsupported; with `strict`, assumed.
     """
     artifact = open_artifact(request.source, request.architecture)
-    return _recognise(artifact, request)
+    return recognise_artifact(artifact, request)
 
 
-def _recognise(artifact: LegacyArtifact, request: Request) -> Recognition:
+def recognise_artifact(artifact: LegacyArtifact, request: Request) -> Recognition:
+    """The same for an artifact that is open already."""
     recognition = recognise(artifact, parse_settings(request.settings))
     if request.strict:
         _refuse_assumptions(recognition)
@@ -152,8 +153,7 @@ def _document(
         "source": describe_source(request, artifact),
         "settings": list(request.settings),
         "target": request.target.value,
-        "layers": [describe_layer(node) for node in recognition.model.nodes],
-        "facts": describe_facts(recognition),
+        **describe(recognition),
         "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
         "tensors": [dataclasses.asdict(link) for link in tensor_map(recognition.model)],
         "model_config": artifact.model_config,
@@ -172,6 +172,15 @@ def describe_source(request: Request, artifact: LegacyArtifact) -> dict[str, Any
         "files": [file.name for file in artifact.files],
         "architecture": str(architecture.absolute()) if architecture else None,
         "architecture_sha256": content_digest((architecture,)) if architecture else None,
+    }
+
+
+def describe(recognition: Recognition) -> dict[str, Any]:
+    """Stacks, layers and facts as JSON values."""
+    return {
+        "stacks": dict(recognition.stacks),
+        "layers": [describe_layer(node) for node in recognition.model.nodes],
+        "facts": describe_facts(recognition),
     }
 
 
@@ -221,7 +230,7 @@ def source_of(source: Path, document: dict[str, Any], strict: bool = False) -> R
     artifact = open_artifact(source)
     if artifact.model_config is None and document["model_config"] is not None:
         artifact = dataclasses.replace(artifact, model_config=document["model_config"])
-    return _recognise(artifact, request)
+    return recognise_artifact(artifact, request)
 
 
 def verify(

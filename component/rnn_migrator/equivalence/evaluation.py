@@ -96,7 +96,7 @@ class Evaluation:
       controls: The broken conversions against float64.
       sent: How many cases were to be compared.
       absent: Oracles that were not to be had, and why.
-      assumptions: Facts that only a default of the class stands behind, as "layer: name=value".
+      assumptions: What `assumptions` gives for the source.
       thresholds: What counts as equivalent.
     """
 
@@ -144,8 +144,8 @@ class Evaluation:
             return "not equivalent: " + self.objections[0]
         if self.unconfirmed:
             return (
-                "not proven: assumed and confirmed by no graph, recorded output or setting: "
-                + ", ".join(self.unconfirmed)
+                f"not proven: {', '.join(self.unconfirmed)} assumed, which no graph, recorded "
+                "output or setting confirms; settle it with --set or --golden"
             )
         worst = self.comparison.worst_error(CONVERTED).error
         return f"equivalent: at most {worst:.2g} from float64, {self.sent} cases"
@@ -206,6 +206,16 @@ class Evaluation:
         }
 
 
+def assumptions(recognition: Recognition) -> tuple[str, ...]:
+    """Facts that only a default of the class stands behind, as "name=value (layer, layer)"."""
+    layers: dict[str, list[str]] = {}
+    for where, name, fact in recognition.model.facts():
+        if not fact.confirmed:
+            value = "none" if fact.value is None else fact.value
+            layers.setdefault(f"{name}={value}", []).append(where)
+    return tuple(f"{text} ({', '.join(where)})" for text, where in layers.items())
+
+
 def judge(
     recognition: Recognition,
     comparison: Comparison,
@@ -215,13 +225,8 @@ def judge(
     thresholds: Thresholds,
 ) -> Evaluation:
     """Puts a verdict together from what was measured."""
-    assumptions = dict.fromkeys(
-        f"{where}: {name}={fact.value}"
-        for where, name, fact in recognition.model.facts()
-        if not fact.confirmed
-    )
     return Evaluation(
-        comparison, controls, sent, tuple(absent), tuple(assumptions), thresholds
+        comparison, controls, sent, tuple(absent), assumptions(recognition), thresholds
     )
 
 

@@ -37,6 +37,12 @@ class Recognition:
     stacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def graph_facts(artifact: LegacyArtifact, layers: Layers) -> GraphFacts:
+    """What the graph beside a checkpoint states of each cell, by scope; nothing without one."""
+    del artifact, layers
+    return {}
+
+
 def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
     """The meaning of an artifact.
 
@@ -56,4 +62,6 @@ def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
         raise UnsupportedError(*problems, *_mention(described))
     scope = choose_stack(stacks, settings)
     raise_all(UnsupportedError, (p for p in problems if p.where.startswith(scope)))
-    return Recognition(artifact, build_stack(artifact, stacks[scope], settings, {}), described)
+    layers = stacks[scope]
+    model = build_stack(artifact, layers, settings, graph_facts(artifact, layers))
+    return Recognition(artifact, model, described)

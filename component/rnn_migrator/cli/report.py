@@ -1,0 +1,161 @@
+"""What the commands show in a terminal, from the JSON documents that they also write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rnn_migrator.errors import MigrationError
+from rnn_migrator.files import plain_json
+
+_PIPE_WIDTH = 120
+
+output = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPE_WIDTH, highlight=False)
+
+_CONVERTED = "converted model"
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Prints JSON to standard output, nothing else."""
+    print(json.dumps(plain_json(dict(document)), indent=1))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Shows the stage in progress on standard error: a spinner, or lines where it is no terminal."""
+    if not errors.is_terminal:
+        yield lambda text: errors.print(f"… {escape(text)}")
+        return
+    with errors.status("starting") as status:
+        yield lambda text: status.update(escape(text))
+
+
+def problems_json(error: MigrationError) -> list[dict[str, str]]:
+    """The problems of a refusal as JSON values."""
+    return [vars(problem) for problem in error.problems]
+
+
+def print_problems(error: MigrationError) -> None:
+    """Prints every problem of a refusal on standard error."""
+    for problem in error.problems:
+        errors.print(f"[bold red]✗[/] [bold]{escape(problem.where)}[/]")
+        for label in ("expected", "received", "remedy"):
+            errors.print(f"  {label + ':':<10}{escape(getattr(problem, label))}", soft_wrap=True)
+
+
+def print_inspection(document: Mapping[str, Any]) -> None:
+    """Prints source, layers and facts."""
+    _print_source(document["source"])
+    if document.get("stacks"):
+        stacks = (f"{scope} ({what})" for scope, what in document["stacks"].items())
+        output.print(f"[bold]Stacks[/]   {escape('; '.join(stacks))}")
+    if "layers" in document:
+        _print_layers(document)
+        _print_facts(document["facts"])
+    elif "tensors" in document:
+        _print_tensors(document["tensors"])
+
+
+def _print_source(source: Mapping[str, Any]) -> None:
+    output.print(f"[bold]Source[/]   {escape(source['path'])}", soft_wrap=True)
+    written = f", written by {source['writer']}" if source["writer"] else ""
+    output.print(f"         {source['format']}{escape(written)}, sha256 {source['sha256'][:16]}…")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print_layers(document: Mapping[str, Any]) -> None:
+    kernels = {kernel["layer"]: kernel for kernel in document.get("kernels", [])}
+    last = ["kernel on a GPU"] if kernels else []
+    table = _table("Layers", "layer", "class", "width", "source layout", *last)
+    for layer in document["layers"]:
+        kernel = kernels.get(layer["name"], {})
+        reason = f": {kernel['reason']}" if kernel.get("reason") else ""
+        both = "bidirectional " if layer.get("bidirectional") else ""
+        width = f"{layer['input_size']} → {layer['units']}" if "units" in layer else ""
+        cells = [escape(layer["name"]), both + layer["class"], width, layer.get("layout", "")]
+        table.add_row(*cells, *([kernel.get("kernel", "") + reason] if kernels else []))
+    output.print(table)
+
+
+def _print_facts(facts: Sequence[Mapping[str, Any]]) -> None:
+    """One row a value and origin; layers that share both share the row."""
+    rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for fact in facts:
+        rows.setdefault((fact["name"], str(fact["value"]), fact["origin"]), []).append(fact)
+    table = _table("Facts", "fact", "value", "origin", "layers", "from")
+    for (name, value, origin), members in rows.items():
+        style = "yellow" if origin == "assumed" else None
+        layers = ", ".join(member["layer"] for member in members)
+        more = f" and {len(members) - 1} more" if len({m["source"] for m in members}) > 1 else ""
+        origin = "ASSUMED" if origin == "assumed" else origin
+        table.add_row(
+            name, value, origin, layers, escape(members[0]["source"]) + more, style=style
+        )
+    output.print(table)
+
+
+def _print_tensors(tensors: Mapping[str, Sequence[int]]) -> None:
+    table = _table("Tensors", "name", "shape")
+    for name, shape in tensors.items():
+        table.add_row(escape(name), escape(str(list(shape))))
+    output.print(table)
+
+
+def print_written(folder: Path) -> None:
+    """Prints where a conversion was written."""
+    output.print(f"[bold green]✓[/] {escape(str(folder))}: saved_model/, model.keras, conversion.json")
+
+
+def print_evaluation(document: Mapping[str, Any]) -> None:
+    """Prints errors, controls and the verdict of an evaluation."""
+    table = _table("Largest error against float64", "output", *_parties(document), "rounding", "bound")
+    for name, entry in document["outputs"].items():
+        cells = [_error(entry["parties"].get(party)) for party in _parties(document)]
+        table.add_row(name, *cells, f"{entry['rounding']:.1e}", f"{entry['bound']:.1e}")
+    output.print(table)
+    for absence in document["absent_oracles"]:
+        output.print(f"Not to be had: {absence['name']}: {escape(absence['reason'])}", style="dim")
+    controls = _table("Negative controls, which must fail", "broken on purpose", "error", "times its bound")
+    for name, control in document["controls"].items():
+        controls.add_row(name, f"{control['error']:.2g}", f"{control['excess']:.0f}")
+    output.print(controls)
+    print_verdict(document)
+
+
+def _parties(document: Mapping[str, Any]) -> list[str]:
+    return [_CONVERTED, *document["oracles"]]
+
+
+def _error(party: Mapping[str, Any] | None) -> str:
+    if party is None:
+        return ""
+    text = f"{party['error']:.1e}"
+    return text if party["excess"] <= 1.0 else f"[bold red]{text}[/]"
+
+
+def print_verdict(document: Mapping[str, Any]) -> None:
+    """Prints the verdict, and why, in one line; further objections below it."""
+    if document["verdict"] == "blessed":
+        sign, style = "✓ blessed", "bold green"
+    elif document["equivalent"]:
+        sign, style = "! equivalent, not proven", "bold yellow"
+    else:
+        sign, style = "✗ not equivalent", "bold red"
+    output.print(f"[{style}]{sign}[/]  {escape(document['reason'])}", soft_wrap=True)
+    for objection in document["objections"][1:]:
+        output.print(f"  {escape(objection)}", soft_wrap=True)

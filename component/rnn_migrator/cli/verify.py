@@ -1,0 +1,36 @@
+"""`rnn-migrate verify SOURCE OUTPUT`"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rnn_migrator.cli import options, report
+from rnn_migrator.errors import ExitStatus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="the legacy artifact")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder that convert wrote")
+    options.add_golden(parser)
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse values that are mere defaults of a class"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates and prints the verdict."""
+    from rnn_migrator import migration
+
+    with report.progress() as progress:
+        evaluation = migration.verify(
+            arguments.source, arguments.output, arguments.golden, arguments.strict, progress
+        )
+    document = evaluation.to_json()
+    if arguments.json:
+        report.print_json(document)
+    else:
+        report.print_evaluation(document)
+    return ExitStatus.OK if evaluation.equivalent else ExitStatus.NOT_EQUIVALENT
