@@ -96,7 +96,8 @@ def _print_facts(facts: Sequence[Mapping[str, Any]]) -> None:
     """One row a value and origin; layers that share both share the row."""
     rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for fact in facts:
-        rows.setdefault((fact["name"], str(fact["value"]), fact["origin"]), []).append(fact)
+        value = "none" if fact["value"] is None else str(fact["value"])
+        rows.setdefault((fact["name"], value, fact["origin"]), []).append(fact)
     table = _table("Facts", "fact", "value", "origin", "layers", "from")
     for (name, value, origin), members in rows.items():
         style = "yellow" if origin == "assumed" else None

@@ -17,8 +17,8 @@ from rnn_migrator.canonical import (
     RecurrentLayer,
     state_names,
 )
-from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.keras_model import activations, cudnn, layers
+from rnn_migrator.keras_model.clipped import ClippedLSTMCell
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.layouts.heads import HEADS
 from rnn_migrator.layouts.stock_keras import stock_weights
@@ -59,9 +59,8 @@ def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
       target: Where it is to run.
 
     Raises:
-      UnsupportedError: With each layer that `tf.keras` cannot express.
+      UnsupportedError: An activation has no counterpart in `tf.keras`.
     """
-    raise_all(UnsupportedError, _inexpressible(canonical))
     tensors = {
         source.name: keras.Input(source.shape, dtype=source.dtype, name=_keras_name(source.name))
         for source in canonical.inputs
@@ -79,7 +78,9 @@ def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
     recurrent = tuple(built[layer.name] for layer in canonical.recurrent_layers)
     return BuiltModel(
         canonical=canonical,
-        keras_model=keras.Model(inputs if len(inputs) > 1 else inputs[0], _outputs(canonical, tensors, states)),
+        keras_model=keras.Model(
+            inputs if len(inputs) > 1 else inputs[0], _outputs(canonical, tensors, states)
+        ),
         layers=recurrent,
         kernels=tuple(_kernel_choice(layer, target) for layer in recurrent),
     )
@@ -113,7 +114,11 @@ def _make(node: Node, target: Target, return_state: bool) -> Any:
         return _head(layer)
     if layer.backward is None:
         return _recurrent(
-            layer, layer.forward.cell, target, _keras_name(layer.name), return_state,
+            layer,
+            layer.forward.cell,
+            target,
+            _keras_name(layer.name),
+            return_state,
             layer.go_backwards,
         )
     forward, backward = (
@@ -127,7 +132,7 @@ def _make(node: Node, target: Target, return_state: bool) -> Any:
         forward, merge_mode=layer.merge_mode, backward_layer=backward, name=_keras_name(layer.name)
     )
     # Bidirectional makes its forward layer again from a config that forgets this choice.
-    both.forward_layer.use_cudnn = forward.use_cudnn
+    both.forward_layer.use_cudnn = getattr(forward, "use_cudnn", False)
     return both
 
 
@@ -140,23 +145,32 @@ def _recurrent(
     go_backwards: bool,
 ) -> Any:
     arguments: dict[str, Any] = {
-        "units": cell.units,
-        "activation": activations.resolve(cell.activation.value),
-        "recurrent_activation": activations.resolve(cell.recurrent_activation.value),
         "return_sequences": layer.return_sequences,
         "return_state": return_state,
         "go_backwards": go_backwards,
         "zero_output_for_mask": layer.zero_output_for_mask,
         "name": name,
-        **layer.training,
     }
-    if cell.kind is CellKind.GRU:
-        arguments["reset_after"] = cell.reset_after.value
+    if cell.cell_clip.value is not None:
+        clipped_cell = ClippedLSTMCell(cell_clip=cell.cell_clip.value, **_cell_arguments(cell))
+        return keras.layers.RNN(clipped_cell, **arguments)
+    arguments |= _cell_arguments(cell) | dict(layer.training)
     if target is Target.CPU:
         stock = keras.layers.LSTM if cell.kind is CellKind.LSTM else keras.layers.GRU
         return stock(use_cudnn=False, **arguments)
     own = layers.PortableLSTM if cell.kind is CellKind.LSTM else layers.PortableGRU
     return own(device=target.value, **arguments)
+
+
+def _cell_arguments(cell: Cell) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "units": cell.units,
+        "activation": activations.resolve(cell.activation.value),
+        "recurrent_activation": activations.resolve(cell.recurrent_activation.value),
+    }
+    if cell.kind is CellKind.GRU:
+        arguments["reset_after"] = cell.reset_after.value
+    return arguments
 
 
 def _head(layer: HeadLayer) -> Any:
@@ -182,17 +196,3 @@ def _kernel_choice(layer: Any, target: Target) -> KernelChoice:
     if reasons:
         return KernelChoice(layer.name, "generic", "; ".join(reasons))
     return KernelChoice(layer.name, "cuDNN" if target is Target.GPU else "cuDNN or generic")
-
-
-def _inexpressible(canonical: CanonicalModel) -> list[Problem]:
-    return [
-        Problem(
-            where=where,
-            expected="no cell_clip, since tf.keras has no layer that clips its cell state",
-            received=f"cell_clip={fact.value}, {fact.describe()}",
-            remedy="this version converts no clipped cell; if the clip never acts on your data, "
-            "--set cell_clip=none and let the evaluation show it",
-        )
-        for where, name, fact in canonical.facts()
-        if name == "cell_clip" and fact.value is not None
-    ]

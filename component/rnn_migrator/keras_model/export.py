@@ -28,9 +28,7 @@ def save(built: BuiltModel, folder: Path) -> None:
     """
     module = tf.Module()
     module.model_variables = [variable.value for variable in built.keras_model.weights]
-    module.endpoints = {
-        name: _function(endpoint) for name, endpoint in endpoints(built).items()
-    }
+    module.endpoints = {name: _function(endpoint) for name, endpoint in endpoints(built).items()}
     signatures = {name: f.get_concrete_function() for name, f in module.endpoints.items()}
     tf.saved_model.save(module, str(folder / SAVED_MODEL), signatures=signatures)
     built.keras_model.save(folder / KERAS_FILE)

@@ -76,11 +76,8 @@ def _load(folder: Path) -> Any:
 
 
 def _load_keras(file: Path) -> keras.Model:
-    own = [layers.PortableLSTM, layers.PortableGRU, layers.activations.legacy_hard_sigmoid]
     try:
-        return keras.models.load_model(
-            file, custom_objects={thing.__name__: thing for thing in own}, compile=False
-        )
+        return keras.models.load_model(file, compile=False)
     except (OSError, ValueError, TypeError) as e:
         raise _unreadable(file, e) from e
 

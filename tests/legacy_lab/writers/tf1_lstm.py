@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Type
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -78,7 +79,7 @@ def write_step(
 
 def write_unidirectional(
     folder: Path,
-    cell_class: Type[RNNCell],
+    cell_class: Callable[..., RNNCell],
     units: Sequence[int],
     forget_biases: Sequence[float],
     sizes: Sizes,
@@ -91,7 +92,7 @@ def write_unidirectional(
 
     Args:
         folder: Where to write.
-        cell_class: BasicLSTMCell or LSTMCell.
+        cell_class: Makes a cell from a width and a forget_bias: BasicLSTMCell or LSTMCell.
         units: Each layer's width; one layer goes without MultiRNNCell.
         forget_biases: Each layer's forget bias.
         sizes: Widths and lengths of the golden inputs.
@@ -170,6 +171,15 @@ def stacked_lstm_forget_bias(folder: Path) -> Description:
     )
 
 
+def stacked_lstm_cell_clip(folder: Path) -> Description:
+    """Two layers that clip their cell state, tightly enough to show."""
+    sizes = Sizes(width=6, time=7, lengths=[7, 2, 0, 5, 1])
+    clipped = functools.partial(LSTMCell, cell_clip=0.5)
+    description = write_unidirectional(folder, clipped, (4, 8), (1.0, 1.0), sizes, seed=12)
+    clips = {"layer[{}].cell_clip".format(layer): 0.5 for layer in range(2)}
+    return dict(description, facts=dict(description["facts"], **clips))
+
+
 def basic_lstm_fb1(folder: Path) -> Description:
     """One layer, the default forget bias."""
     sizes = Sizes(width=3, time=7, lengths=[7, 0, 1, 4])
@@ -209,6 +219,7 @@ CASES = {
     "tf1_stacked_lstm_csv": stacked_lstm_csv,
     "tf1_stacked_lstm_npz": stacked_lstm_npz,
     "tf1_stacked_lstm_forget_bias": stacked_lstm_forget_bias,
+    "tf1_stacked_lstm_cell_clip": stacked_lstm_cell_clip,
     "tf1_basic_lstm_fb1": basic_lstm_fb1,
     "tf1_basic_lstm_fb0": basic_lstm_fb0,
     "tf1_basic_lstm_fb2": basic_lstm_fb2,
