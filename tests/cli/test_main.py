@@ -1,0 +1,172 @@
+"""The command's contract: arguments, exit status, what is printed where, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rnn_migrator.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def converted(cases, tmp_path_factory):
+    """The stacked checkpoint without its graph, converted once."""
+    output = tmp_path_factory.mktemp("cli") / "converted"
+    case = cases["tf1_stacked_lstm_no_meta"]
+    assert main(["convert", str(case.source), str(output)]) == 0
+    return case, output
+
+
+def _json(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_inspect_says_what_is_there(cases, capsys):
+    case = cases["tf1_stacked_lstm_csv"]
+    assert main(["inspect", str(case.source), "--json"]) == 0
+    document = _json(capsys)
+    assert [layer["units"] for layer in document["layers"]] == [7, 5, 6]
+    assumed = {fact["name"] for fact in document["facts"] if fact["origin"] == "assumed"}
+    assert assumed == {"forget_bias", "activation", "cell_clip"}
+    assert main(["inspect", str(case.source), "--set", "forget_bias=1.0"]) == 0
+    assert "--set forget_bias=1.0" in capsys.readouterr().out
+
+
+def test_inspect_lists_problems_with_remedies(cases, capsys):
+    assert main(["inspect", str(cases["tf1_two_scopes"].source), "--json"]) == 3
+    document = _json(capsys)
+    [problem] = document["problems"]
+    assert "encoder/rnn" in problem["received"]
+    assert "--set scope=encoder/rnn" in problem["remedy"]
+    assert not any("Adam" in name for name in document["tensors"])
+
+
+def test_convert_writes_three_things(converted):
+    _, output = converted
+    names = {path.name for path in output.iterdir()}
+    assert names == {"saved_model", "model.keras", "conversion.json"}
+    assert [p.name for p in output.parent.iterdir()] == ["converted"], "scratch left behind"
+
+
+def test_convert_keeps_what_exists_unless_forced(converted, capsys):
+    case, output = converted
+    before = (output / "conversion.json").stat().st_mtime_ns
+    assert main(["convert", str(case.source), str(output)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (output / "conversion.json").stat().st_mtime_ns == before
+    assert main(["convert", str(case.source), str(output), "--force"]) == 0
+    assert (output / "conversion.json").stat().st_mtime_ns > before
+
+
+def test_verify_says_equivalent_and_names_assumptions(converted, capsys):
+    case, output = converted
+    assert main(["verify", str(case.source), str(output), "--json"]) == 0
+    document = _json(capsys)
+    assert document["equivalent"]
+    assert document["verdict"] == "not blessed"
+    assert any("forget_bias=1.0" in text for text in document["unconfirmed"])
+
+
+def test_recorded_outputs_settle_assumptions(converted, capsys):
+    case, output = converted
+    golden = str(case.goldens["with_lengths"])
+    assert main(["verify", str(case.source), str(output), "--golden", golden, "--json"]) == 0
+    assert _json(capsys)["verdict"] == "blessed"
+
+
+def test_a_wrong_fact_is_not_equivalent(cases, tmp_path, capsys):
+    case = cases["tf1_stacked_lstm_no_meta"]
+    output = str(tmp_path / "out")
+    assert main(["convert", str(case.source), output, "--set", "forget_bias=0"]) == 0
+    golden = str(case.goldens["serving_default"])
+    assert main(["verify", str(case.source), output, "--golden", golden]) == 1
+    assert "not equivalent" in capsys.readouterr().out
+
+
+def test_strict_refuses_assumptions_and_writes_nothing(cases, tmp_path, capsys):
+    source = str(cases["tf1_stacked_lstm_no_meta"].source)
+    assert main(["convert", source, str(tmp_path / "out"), "--strict"]) == 3
+    assert "--set forget_bias=1.0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_config_file_and_command_line_agree(cases, tmp_path):
+    case = cases["keras2_cudnn_lstm_weights"]
+    config = tmp_path / "config.yaml"
+    config.write_text(f"target: cpu\narchitecture: {case.architecture}\nset: {{}}\n")
+    output = tmp_path / "out"
+    assert main(["convert", str(case.source), str(output), "--config", str(config)]) == 0
+    assert json.loads((output / "conversion.json").read_text())["target"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("targt: cpu", "targt"), ("target: tpu", "target"), ("[", "YAML"), ("set: 3", "set")],
+)
+def test_wrong_config_is_refused(cases, tmp_path, capsys, text, expected):
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    source = str(cases["tf1_stacked_lstm_csv"].source)
+    assert main(["convert", source, str(tmp_path / "out"), "--config", str(config)]) == 2
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--set", "forgetbias=1"], 2),
+        (["--set", "layer[7].forget_bias=1"], 2),
+        (["--set", "forget_bias=one"], 2),
+        (["--input", "x=y:0"], 2),
+        (["--set", "input_size=5"], 3),
+    ],
+)
+def test_wrong_arguments(cases, tmp_path, capsys, arguments, status):
+    source = str(cases["tf1_stacked_lstm_csv"].source)
+    assert main(["convert", source, str(tmp_path / "out"), *arguments]) == status
+    printed = capsys.readouterr().err
+    assert "expected:" in printed
+    assert "remedy:" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_argparse_errors_are_usage(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["convert"])
+    assert exit_info.value.code == 2
+
+
+def test_golden_of_other_names_is_refused(converted, tmp_path, capsys):
+    case, output = converted
+    golden = tmp_path / "golden.npz"
+    np.savez(golden, **{"in:x": np.zeros((1, 2, 4), np.float32), "out:outputs": np.zeros(1)})
+    assert main(["verify", str(case.source), str(output), "--golden", str(golden)]) == 2
+    assert "in:NAME" in capsys.readouterr().err
+
+
+def test_verify_wants_an_output_of_convert(cases, tmp_path):
+    assert main(["verify", str(cases["tf1_stacked_lstm"].source), str(tmp_path)]) == 2
+
+
+def test_help_and_keras_inspection_do_without_tensorflow(cases):
+    program = """
+import sys
+from rnn_migrator.cli.main import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+main(["inspect", sys.argv[1]])
+heavy = {"tensorflow", "keras", "tfx", "apache_beam", "ml_metadata"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    source = str(cases["keras2_cudnn_lstm"].source)
+    done = subprocess.run(
+        [sys.executable, "-c", program, source], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "keras_cudnn_lstm" in done.stdout
