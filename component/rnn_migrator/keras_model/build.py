@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -13,10 +14,12 @@ from rnn_migrator.canonical import (
     Cell,
     CellKind,
     HeadLayer,
+    ModelInput,
     Node,
     RecurrentLayer,
     state_names,
 )
+from rnn_migrator.errors import Problem, UnsupportedError
 from rnn_migrator.keras_model import activations, cudnn, layers
 from rnn_migrator.keras_model.clipped import ClippedLSTMCell
 from rnn_migrator.keras_model.targets import Target
@@ -59,22 +62,20 @@ def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
       target: Where it is to run.
 
     Raises:
-      UnsupportedError: An activation has no counterpart in `tf.keras`.
+      UnsupportedError: `tf.keras` does not take a layer, its wiring or its weights.
     """
-    tensors = {
-        source.name: keras.Input(source.shape, dtype=source.dtype, name=_keras_name(source.name))
-        for source in canonical.inputs
-    }
+    tensors = {source.name: _input(source) for source in canonical.inputs}
     inputs = list(tensors.values())
     states: list[Any] = []
     built: dict[str, Any] = {}
     for node in canonical.nodes:
-        built[node.layer.name] = _make(node, target, canonical.bare_weights)
-        results = _call(built[node.layer.name], [tensors[name] for name in node.inbound])
-        tensors[node.layer.name], *finals = results
+        name = node.layer.name
+        with _refusals_of_keras(f"layer {name!r}"):
+            built[name] = _make(node, target, canonical.bare_weights)
+            results = _call(built[name], [tensors[inbound] for inbound in node.inbound])
+            built[name].set_weights(layer_weights(node.layer))
+        tensors[name], *finals = results
         states += finals
-    for node in canonical.nodes:
-        built[node.layer.name].set_weights(layer_weights(node.layer))
     recurrent = tuple(built[layer.name] for layer in canonical.recurrent_layers)
     return BuiltModel(
         canonical=canonical,
@@ -84,6 +85,29 @@ def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
         layers=recurrent,
         kernels=tuple(_kernel_choice(layer, target) for layer in recurrent),
     )
+
+
+@contextlib.contextmanager
+def _refusals_of_keras(where: str) -> Iterator[None]:
+    """Says which layer Keras refused; its own message names arguments, but no place."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as e:
+        raise UnsupportedError(
+            Problem(
+                where=where,
+                expected="a config and weights that tf.keras takes",
+                received=str(e).strip().split("\n")[0][:300],
+                remedy="check that the architecture is the one the weights were saved with; what "
+                "is right there and refused all the same, build in tf.keras and fill with "
+                "rnn_migrator.warm_start",
+            )
+        ) from e
+
+
+def _input(source: ModelInput) -> Any:
+    with _refusals_of_keras(f"input {source.name!r}"):
+        return keras.Input(source.shape, dtype=source.dtype, name=_keras_name(source.name))
 
 
 def layer_weights(layer: RecurrentLayer | HeadLayer) -> list[Any]:
@@ -176,7 +200,7 @@ def _cell_arguments(cell: Cell) -> dict[str, Any]:
 def _head(layer: HeadLayer) -> Any:
     config = {key: layer.config[key] for key in HEADS[layer.class_name].keys if key in layer.config}
     if "activation" in config:
-        config["activation"] = activations.resolve(config["activation"])
+        config["activation"] = activations.resolve(config["activation"] or "linear")
     if isinstance(config.get("axis"), list):
         [config["axis"]] = config["axis"]
     return getattr(keras.layers, layer.class_name)(name=_keras_name(layer.name), **config)

@@ -107,7 +107,8 @@ def _step(built: BuiltModel) -> Endpoint:
     names = state_names(recurrent)
 
     def call(tensors: Tensors) -> Tensors:
-        x, finals = tensors["inputs"], []
+        x = tensors["inputs"]
+        finals: list[Any] = []
         states = iter([tensors[name] for name in names])
         for layer, keras_layer in zip(recurrent, built.layers, strict=True):
             x, after = keras_layer.cell(x, [next(states) for _ in layer.kind.states])

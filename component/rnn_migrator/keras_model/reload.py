@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,20 @@ import tensorflow as tf
 
 from rnn_migrator.canonical import Array, CanonicalModel, RecurrentLayer
 from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError
-from rnn_migrator.keras_model import layers
 from rnn_migrator.keras_model.build import BuiltModel
 from rnn_migrator.keras_model.export import KERAS_FILE, SAVED_MODEL, endpoints
 from rnn_migrator.keras_model.targets import Target
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+    EOFError,
+    zipfile.BadZipFile,
+    tf.errors.OpError,
+)
 
 Signatures = Callable[[str, Mapping[str, Array]], dict[str, Array]]
 """(signature, inputs by name) to outputs by name."""
@@ -71,14 +82,14 @@ def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> S
 def _load(folder: Path) -> Any:
     try:
         return tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as e:
+    except _DAMAGE as e:
         raise _unreadable(folder, e) from e
 
 
 def _load_keras(file: Path) -> keras.Model:
     try:
         return keras.models.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError) as e:
+    except _DAMAGE as e:
         raise _unreadable(file, e) from e
 
 

@@ -1,0 +1,1 @@
+"""Canonical models as `tf.keras` models: own layers, building, export, reload."""
