@@ -147,8 +147,17 @@ class Evaluation:
                 f"not proven: {', '.join(self.unconfirmed)} assumed, which no graph, recorded "
                 "output or setting confirms; settle it with --set or --golden"
             )
+        return f"equivalent: {self._distances()}, {self.sent} cases"
+
+    def _distances(self) -> str:
+        """How far from float64 the converted model is, and how far others are."""
+        rounding = max(np.max(e.rounding, initial=0.0) for e in self.comparison.outputs.values())
+        others = {"rounding alone": rounding} | {
+            oracle: self.comparison.worst_error(oracle).error for oracle in self.oracles
+        }
+        text = ", ".join(f"{name} {error:.1e}" for name, error in others.items())
         worst = self.comparison.worst_error(CONVERTED).error
-        return f"equivalent: at most {worst:.2g} from float64, {self.sent} cases"
+        return f"at most {worst:.1e} from float64 ({text})"
 
     def _incomplete(self) -> list[str]:
         compared = len(self.comparison.cases)
@@ -167,7 +176,7 @@ class Evaluation:
         worst = self.comparison.worst_error(party)
         excess = self.comparison.excess(party, self.thresholds)
         text = (
-            f"the {party} is {worst.error:.3g} from float64 in case {worst.case!r}, step "
+            f"{party}: {worst.error:.3g} from float64 in case {worst.case!r}, step "
             f"{worst.step}, {excess:.3g} times its bound"
         )
         if party == CONVERTED:

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.keras_model import activations, cudnn
+from rnn_migrator.keras_model.clipped import ClippedLSTMCell
 
-__all__ = ["PortableGRU", "PortableLSTM", "activations"]
+__all__ = ["ClippedLSTMCell", "PortableGRU", "PortableLSTM", "activations"]
 
 Tensor = Any
 Branch = Callable[[], tuple[Tensor, ...]]
