@@ -1,0 +1,1 @@
+"""The command `rnn-migrate`: one module a command."""

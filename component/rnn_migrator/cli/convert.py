@@ -1,4 +1,4 @@
-"""`rnn-migrate convert SOURCE OUTPUT`"""
+"""The command `rnn-migrate convert SOURCE OUTPUT`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rnn-migrate inspect SOURCE`"""
+"""The command `rnn-migrate inspect SOURCE`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     document: dict[str, Any] = {"source": migration.describe_source(request, artifact)}
     error: MigrationError | None = None
     try:
-        document |= migration.describe(migration.recognise_artifact(artifact, request))
+        recognition = migration.recognise_artifact(artifact, request)
+        document["source"]["writer"] = recognition.writer
+        document |= migration.describe(recognition)
     except UnsupportedError as e:
         error = e
         document |= {"tensors": _tensors(artifact), "problems": report.problems_json(e)}
@@ -44,5 +46,3 @@ def _tensors(artifact: Any) -> dict[str, list[int]]:
     from rnn_migrator.recognition.tf1_names import model_variables
 
     return {name: list(artifact.tensors[name].shape) for name in model_variables(artifact.tensors)}
-
-

@@ -16,7 +16,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SOURCE",
         type=Path,
-        help="checkpoint prefix or folder, Keras HDF5 file, NPZ file, or folder of CSV or NPY files",
+        help="checkpoint prefix or folder, Keras HDF5 file, NPZ file, folder of CSV or NPY files",
     )
     parser.add_argument(
         "--architecture",

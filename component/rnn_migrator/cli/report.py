@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.tree import Tree
 
 from rnn_migrator.errors import MigrationError
 from rnn_migrator.files import plain_json
@@ -31,7 +32,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows the stage in progress on standard error: a spinner, or lines where it is no terminal."""
+    """Shows the stage in progress on standard error: a spinner in a terminal, lines elsewhere."""
     if not errors.is_terminal:
         yield lambda text: errors.print(f"… {escape(text)}")
         return
@@ -96,18 +97,20 @@ def _print_facts(facts: Sequence[Mapping[str, Any]]) -> None:
     """One row a value and origin; layers that share both share the row."""
     rows: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for fact in facts:
-        value = "none" if fact["value"] is None else str(fact["value"])
-        rows.setdefault((fact["name"], value, fact["origin"]), []).append(fact)
+        rows.setdefault((fact["name"], _value(fact["value"]), fact["origin"]), []).append(fact)
     table = _table("Facts", "fact", "value", "origin", "layers", "from")
     for (name, value, origin), members in rows.items():
         style = "yellow" if origin == "assumed" else None
         layers = ", ".join(member["layer"] for member in members)
         more = f" and {len(members) - 1} more" if len({m["source"] for m in members}) > 1 else ""
         origin = "ASSUMED" if origin == "assumed" else origin
-        table.add_row(
-            name, value, origin, layers, escape(members[0]["source"]) + more, style=style
-        )
+        table.add_row(name, value, origin, layers, escape(members[0]["source"]) + more, style=style)
     output.print(table)
+
+
+def _value(value: Any) -> str:
+    """A value as the user would set it."""
+    return "none" if value is None else str(value)
 
 
 def _print_tensors(tensors: Mapping[str, Sequence[int]]) -> None:
@@ -119,19 +122,25 @@ def _print_tensors(tensors: Mapping[str, Sequence[int]]) -> None:
 
 def print_written(folder: Path) -> None:
     """Prints where a conversion was written."""
-    output.print(f"[bold green]✓[/] {escape(str(folder))}: saved_model/, model.keras, conversion.json")
+    output.print(
+        f"[bold green]✓[/] {escape(str(folder))}: saved_model/, model.keras, conversion.json"
+    )
 
 
 def print_evaluation(document: Mapping[str, Any]) -> None:
     """Prints errors, controls and the verdict of an evaluation."""
-    table = _table("Largest error against float64", "output", *_parties(document), "rounding", "bound")
+    table = _table(
+        "Largest error against float64", "output", *_parties(document), "rounding", "bound"
+    )
     for name, entry in document["outputs"].items():
         cells = [_error(entry["parties"].get(party)) for party in _parties(document)]
         table.add_row(name, *cells, f"{entry['rounding']:.1e}", f"{entry['bound']:.1e}")
     output.print(table)
     for absence in document["absent_oracles"]:
         output.print(f"Not to be had: {absence['name']}: {escape(absence['reason'])}", style="dim")
-    controls = _table("Negative controls, which must fail", "broken on purpose", "error", "times its bound")
+    controls = _table(
+        "Negative controls, which must fail", "broken on purpose", "error", "times its bound"
+    )
     for name, control in document["controls"].items():
         controls.add_row(name, f"{control['error']:.2g}", f"{control['excess']:.0f}")
     output.print(controls)
@@ -160,3 +169,35 @@ def print_verdict(document: Mapping[str, Any]) -> None:
     output.print(f"[{style}]{sign}[/]  {escape(document['reason'])}", soft_wrap=True)
     for objection in document["objections"][1:]:
         output.print(f"  {escape(objection)}", soft_wrap=True)
+
+
+def print_run(result: Any) -> None:
+    """Prints where a run left its files."""
+    output.print(f"[bold]Model[/]    {escape(str(result.model))}", soft_wrap=True)
+    pushed = escape(str(result.pushed)) if result.pushed else "nowhere: only blessed models are"
+    output.print(f"[bold]Pushed[/]   {pushed}", soft_wrap=True)
+    output.print(f"[bold]Report[/]   {escape(str(result.evaluation_file))}", soft_wrap=True)
+    if result.cached:
+        output.print(f"[bold]Cached[/]   {', '.join(result.cached)}: nothing had changed")
+
+
+def print_lineage(answer: Mapping[str, Any]) -> None:
+    """Prints where a model came from, as ML Metadata tells it, as a tree from source to push."""
+    source, conversion, verdict = answer["source"], answer["conversion"], answer["verdict"]
+    tree = Tree(f"[bold]Lineage[/] of {escape(answer['asked'])}, from {escape(answer['metadata'])}")
+    legacy = tree.add(f"legacy artifact {escape(source['path'])}")
+    legacy.add(f"{source['format']}, sha256 {source['sha256']}")
+    made = tree.add(
+        f"converted by rnn-migrator {conversion['converter_version']} for {conversion['target']}"
+    )
+    made.add(f"run {answer['run_id']} of pipeline {escape(answer['pipeline'])}")
+    facts = (f"{f['name']}={_value(f['value'])} ({f['origin']})" for f in conversion["facts"])
+    made.add(escape(", ".join(dict.fromkeys(facts))))
+    if verdict is None:
+        tree.add("[yellow]never evaluated[/]")
+    else:
+        style = "green" if verdict["verdict"] == "blessed" else "red"
+        tree.add(f"[{style}]{verdict['verdict']}[/]: {escape(verdict['reason'])}")
+    for push in answer["pushes"]:
+        tree.add(f"pushed to {escape(push['destination'])}, {push['finished']}")
+    output.print(tree)

@@ -1,4 +1,4 @@
-"""`rnn-migrate verify SOURCE OUTPUT`"""
+"""The command `rnn-migrate verify SOURCE OUTPUT`."""
 
 from __future__ import annotations
 
