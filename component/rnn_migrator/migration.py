@@ -144,13 +144,11 @@ def _self_check(recognition: Recognition, folder: Path, target: Target) -> None:
         )
 
 
-def _document(
-    request: Request, recognition: Recognition, kernels: Sequence[Any]
-) -> dict[str, Any]:
+def _document(request: Request, recognition: Recognition, kernels: Sequence[Any]) -> dict[str, Any]:
     artifact = recognition.artifact
     return {
         "schema": SCHEMA,
-        "source": describe_source(request, artifact),
+        "source": describe_source(request, artifact, recognition.writer),
         "settings": list(request.settings),
         "target": request.target.value,
         **describe(recognition),
@@ -161,13 +159,13 @@ def _document(
     }
 
 
-def describe_source(request: Request, artifact: LegacyArtifact) -> dict[str, Any]:
+def describe_source(request: Request, artifact: LegacyArtifact, writer: str = "") -> dict[str, Any]:
     """The source as JSON values."""
     architecture = request.architecture
     return {
         "path": str(artifact.path.absolute()),
         "format": artifact.format,
-        "writer": artifact.writer,
+        "writer": writer or artifact.writer,
         "sha256": artifact.digest,
         "files": [file.name for file in artifact.files],
         "architecture": str(architecture.absolute()) if architecture else None,
@@ -257,5 +255,7 @@ def verify(
 
     document = read_conversion(output)
     recognition = source_of(source, document, strict)
+    if recognition.artifact.digest != document["source"]["sha256"]:
+        progress(f"{source} is not, byte for byte, what {output} was converted from")
     model = open_converted(output, Target(document["target"]), recognition.model)
     return evaluate(recognition, model, plan_cases(recognition, golden), progress=progress)

@@ -166,7 +166,8 @@ def print_verdict(document: Mapping[str, Any]) -> None:
         sign, style = "! equivalent, not proven", "bold yellow"
     else:
         sign, style = "✗ not equivalent", "bold red"
-    output.print(f"[{style}]{sign}[/]  {escape(document['reason'])}", soft_wrap=True)
+    _, _, why = document["reason"].partition(": ")
+    output.print(f"[{style}]{sign}[/]  {escape(why)}", soft_wrap=True)
     for objection in document["objections"][1:]:
         output.print(f"  {escape(objection)}", soft_wrap=True)
 
