@@ -68,7 +68,9 @@ def _read(file: Path) -> ConversionConfig:
         raise UsageError(*(_problem(file, dict(error)) for error in e.errors())) from e
     except (OSError, yaml.YAMLError) as e:
         raise UsageError(
-            Problem(str(file), "a YAML file", str(e).replace("\n", " "), "see configs/ for examples")
+            Problem(
+                str(file), "a YAML file", str(e).replace("\n", " "), "see configs/ for examples"
+            )
         ) from e
 
 
@@ -82,5 +84,3 @@ def _problem(file: Path, error: dict[str, object]) -> Problem:
         received=repr(error.get("input")),
         remedy="correct this key",
     )
-
-

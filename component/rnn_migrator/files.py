@@ -36,18 +36,42 @@ def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
                 remedy="name another one, or replace it with --force",
             )
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    scratch = _scratch_beside(target)
     try:
         # mkdtemp is private to the user; the output gets what the umask gives.
         content = scratch / "content"
         content.mkdir()
         yield content
-        if target.exists():
-            target.rename(scratch / "replaced")
-        content.rename(target)
+        _publish(content, target, scratch / "replaced")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch_beside(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as e:
+        raise UsageError(
+            Problem(
+                where=str(target),
+                expected="an output in a folder that can be written",
+                received=str(e),
+                remedy="name another output",
+            )
+        ) from e
+
+
+def _publish(content: Path, target: Path, replaced: Path) -> None:
+    """Puts the content in the place of the target; if that fails, the target stays."""
+    if target.exists():
+        target.rename(replaced)
+    try:
+        content.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
 
 
 def write_json(file: Path, value: Any) -> None:

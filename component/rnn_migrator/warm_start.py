@@ -109,7 +109,9 @@ def warm_start(
         for target, legacy in taken.items()
         for index, pair in enumerate(_pair(model, target, legacy))
     }
-    raise_all(UnsupportedError, (p for where, pair in pairs.items() for p in _misfits(where, *pair)))
+    raise_all(
+        UnsupportedError, (p for where, pair in pairs.items() for p in _misfits(where, *pair))
+    )
     _set_all(pairs)
     return {where: direction.cell.facts for where, (_, direction) in pairs.items()}
 
@@ -184,7 +186,7 @@ def _pair(
 
 
 def _find_layer(model: keras.Model, name: str) -> Any:
-    for layer in model._flatten_layers(include_self=False, recursive=True):  # noqa: SLF001
+    for layer in model._flatten_layers(include_self=False, recursive=True):
         if layer.name == name:
             return layer
     names = ", ".join(layer.name for layer in model.layers)
@@ -263,9 +265,7 @@ def _deviations(where: str, cell: Any, direction: Direction) -> list[Problem]:
     }
     tensors = {role: array.astype(np.float64) for role, array in source.tensors.items()}
     doubles = {name: state.astype(np.float64) for name, state in states.items()}
-    expected = get_layout(source.layout).step(
-        tensors, source.facts, x.astype(np.float64), doubles
-    )
+    expected = get_layout(source.layout).step(tensors, source.facts, x.astype(np.float64), doubles)
     output, _ = cell(x, list(states.values()), training=False)
     error = float(np.max(np.abs(np.asarray(output) - expected["h"])))
     if error <= _TOLERANCE * max(1.0, float(np.max(np.abs(expected["h"])))):

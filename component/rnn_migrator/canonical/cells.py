@@ -104,6 +104,15 @@ class Cell:
         names += ["forget_bias", "cell_clip"] if self.kind is CellKind.LSTM else ["reset_after"]
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def recurrent_biases(self) -> dict[str, Array]:
+        """The second biases by gate; empty where the source keeps only one."""
+        return {
+            name: gate.recurrent_bias
+            for name, gate in self.gates.items()
+            if gate.recurrent_bias is not None
+        }
+
     def folded(self) -> Cell:
         """The same LSTM with the run-time forget bias and any second bias summed into `bias`.
 

@@ -38,17 +38,17 @@ def probe_cases(model: CanonicalModel) -> list[Case]:
 
     Bare weights get ordinary, saturating, zero, long, single-step and single-row sequences, ragged
     and zero lengths, and single steps from random states. A Keras model gets the same kinds as far
-    as its input shapes allow, and extreme ids where an embedding reads them.
+    as its input shapes allow, extreme ids where an embedding reads them, and padding of several
+    lengths where a layer masks it.
     """
     rng = np.random.default_rng(_SEED)
     return list(_stack_probes(model, rng) if model.bare_weights else _model_probes(model, rng))
 
 
 def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
-    [source] = model.inputs
-    width = source.shape[-1]
+    width = model.recurrent_layers[0].forward.cell.input_size
 
-    def normal(*shape: int | None) -> Array:
+    def normal(*shape: int) -> Array:
         return rng.normal(size=(*shape, width)).astype(np.float32)
 
     yield Case("ordinary", "serving_default", {"inputs": normal(_BATCH, _SHORT)})
@@ -76,15 +76,21 @@ def _random_states(model: CanonicalModel, rng: np.random.Generator) -> dict[str,
 
 
 def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
+    def inputs(batch: int, scale: float) -> dict[str, Array]:
+        return {s.name: _input(model, s, batch, scale, rng) for s in model.inputs}
+
     kinds = {"ordinary": 1.0, "saturating": 10.0, "zero": 0.0}
     for kind, scale in kinds.items():
-        inputs = {s.name: _input(model, s, _BATCH, scale, rng) for s in model.inputs}
-        yield Case(kind, "serving_default", inputs)
-    yield Case(
-        "single row",
-        "serving_default",
-        {s.name: _input(model, s, 1, 1.0, rng) for s in model.inputs},
-    )
+        yield Case(kind, "serving_default", inputs(_BATCH, scale))
+    yield Case("single row", "serving_default", inputs(1, 1.0))
+    padding = {s.name: value for s in model.inputs for value in _padding(model, s)}
+    if padding:
+        padded = inputs(_BATCH, 1.0)
+        for name, value in padding.items():
+            steps = np.arange(padded[name].shape[1])
+            lengths = np.linspace(0, len(steps), _BATCH).astype(int)
+            padded[name][steps >= lengths[:, None]] = value
+        yield Case("padded", "serving_default", padded)
 
 
 def _input(
@@ -97,6 +103,17 @@ def _input(
     ids = rng.integers(0, vocabulary, size=shape)
     ids.flat[0], ids.flat[-1] = vocabulary - 1, 0
     return (ids if scale else np.zeros(shape)).astype(source.dtype)
+
+
+def _padding(model: CanonicalModel, source: ModelInput) -> Iterator[float]:
+    """The value of a masked step, where a layer makes a mask of an input."""
+    for node in model.nodes:
+        layer = node.layer
+        if isinstance(layer, HeadLayer) and source.name in node.inbound:
+            if layer.class_name == "Masking":
+                yield float(layer.config.get("mask_value", 0.0))
+            elif layer.config.get("mask_zero"):
+                yield 0.0
 
 
 def _vocabulary(model: CanonicalModel, source: ModelInput) -> int | None:
@@ -121,14 +138,32 @@ def recorded_case(file: Path, model: CanonicalModel) -> Case:
       model: The model, for the names.
 
     Raises:
-      UsageError: The file is none, or speaks of names the model does not have.
+      UsageError: It speaks of names the model does not have, or the inputs have other shapes.
+      UnreadableError: It is no NPZ file.
     """
     arrays = load_npz(file)
     inputs = {key[3:]: array for key, array in arrays.items() if key.startswith("in:")}
     expected = {key[4:]: array for key, array in arrays.items() if key.startswith("out:")}
     signature = _signature_of(inputs, model)
-    raise_all(UsageError, _name_problems(file, model, signature, inputs, expected))
-    return Case(f"recorded in {file.name}", signature, inputs, expected)
+    wanted = _signature_inputs(model, signature)
+    raise_all(UsageError, _name_problems(file, model, wanted, inputs, expected))
+    raise_all(UsageError, _shape_problems(file, wanted, inputs))
+    fed = {name: array.astype(wanted[name].dtype) for name, array in inputs.items()}
+    return Case(f"recorded in {file.name}", signature, fed, expected)
+
+
+def _signature_inputs(model: CanonicalModel, signature: str) -> dict[str, ModelInput]:
+    """What a signature takes, by name."""
+    inputs = {source.name: source for source in model.inputs}
+    if signature == "with_lengths":
+        inputs["sequence_length"] = ModelInput("sequence_length", (), "int32")
+    if signature == "step":
+        layers = model.recurrent_layers
+        inputs["inputs"] = ModelInput("inputs", (layers[0].forward.cell.input_size,))
+        widths = [layer.forward.cell.units for layer in layers for _ in layer.kind.states]
+        states = zip(state_names(layers), widths, strict=True)
+        inputs |= {name: ModelInput(name, (width,)) for name, width in states}
+    return inputs
 
 
 def _signature_of(inputs: Mapping[str, Array], model: CanonicalModel) -> str:
@@ -142,22 +177,45 @@ def _signature_of(inputs: Mapping[str, Array], model: CanonicalModel) -> str:
 def _name_problems(
     file: Path,
     model: CanonicalModel,
-    signature: str,
+    wanted: Mapping[str, ModelInput],
     inputs: Mapping[str, Array],
     expected: Mapping[str, Array],
 ) -> list[Problem]:
-    wanted = {source.name for source in model.inputs}
     known = set(model.outputs)
     if model.bare_weights:
-        states = state_names(model.recurrent_layers)
-        known = {"outputs", *states}
-        wanted |= {"with_lengths": {"sequence_length"}, "step": set(states)}.get(signature, set())
+        known = {"outputs", *state_names(model.recurrent_layers)}
     problems = []
-    if set(inputs) != wanted:
-        problems.append(_names(file, "inputs in:NAME for", wanted, inputs))
+    if set(inputs) != set(wanted):
+        problems.append(_names(file, "inputs in:NAME for", set(wanted), inputs))
     if not expected or not set(expected) <= known:
         problems.append(_names(file, "outputs out:NAME among", known, expected))
     return problems
+
+
+def _shape_problems(
+    file: Path, wanted: Mapping[str, ModelInput], inputs: Mapping[str, Array]
+) -> list[Problem]:
+    batch = {array.shape[:1] for array in inputs.values()}
+    return [
+        Problem(
+            where=f"{file}, in:{name}",
+            expected=f"shape {_shape_text(wanted[name])}, one batch size for all inputs",
+            received=f"shape {list(array.shape)}",
+            remedy="record the inputs batch first, for this model",
+        )
+        for name, array in inputs.items()
+        if len(batch) > 1 or not _fits(array.shape[1:], wanted[name].shape) or not array.ndim
+    ]
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size in (None, given) for given, size in zip(shape, wanted, strict=True)
+    )
+
+
+def _shape_text(source: ModelInput) -> str:
+    return "[" + ", ".join(["batch", *("any" if n is None else str(n) for n in source.shape)]) + "]"
 
 
 def _names(file: Path, what: str, wanted: set[str], received: Mapping[str, Array]) -> Problem:

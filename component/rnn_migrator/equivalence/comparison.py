@@ -99,7 +99,7 @@ def _longest_max(one: Array, other: Array) -> Array:
 
 def _worse(one: Worst, other: Worst) -> Worst:
     """The larger error; NaN is the largest."""
-    return other if not other.error <= one.error else one
+    return one if np.isnan(one.error) or other.error <= one.error else other
 
 
 CONVERTED = "converted model"
@@ -189,9 +189,7 @@ def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
     return []
 
 
-def _errors(
-    key: str, expected: Array, rounded: Array, given: Mapping[str, Array]
-) -> OutputErrors:
+def _errors(key: str, expected: Array, rounded: Array, given: Mapping[str, Array]) -> OutputErrors:
     by_party = {party: _by_step(values, expected) for party, values in given.items()}
     return OutputErrors(
         elements=expected.size,

@@ -121,9 +121,7 @@ def _as_direction(cell: Cell) -> Direction:
 
 def _repeat_masked_output(model: CanonicalModel) -> CanonicalModel:
     for layer in model.recurrent_layers:
-        model = _replace_layer(
-            model, layer, dataclasses.replace(layer, zero_output_for_mask=False)
-        )
+        model = _replace_layer(model, layer, dataclasses.replace(layer, zero_output_for_mask=False))
     return model
 
 

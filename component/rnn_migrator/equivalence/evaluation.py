@@ -185,7 +185,7 @@ class Evaluation:
 
     def _powerless(self) -> list[str]:
         return [
-            f"control {party!r} passes, so the cases cannot tell a wrong conversion from a right one"
+            f"control {party!r} passes, so the cases cannot tell wrong from right"
             for party in self.controls.parties
             if party != CONVERTED and self.controls.excess(party, self.thresholds) <= 1.0
         ]
@@ -266,6 +266,4 @@ def evaluate(
     finally:
         for oracle in oracles:
             oracle.close()
-    return judge(
-        recognition, comparison, controls, len(cases), absent, thresholds or Thresholds()
-    )
+    return judge(recognition, comparison, controls, len(cases), absent, thresholds or Thresholds())

@@ -19,29 +19,27 @@ from rnn_migrator.recognition.graph.algebra import READ_OPS, dropout, skip
 Load = Callable[[str], Array]
 """Reads one tensor of the checkpoint by name."""
 
-_ARITHMETIC = frozenset(
-    """Abs Add AddN AddV2 All Any BatchMatMul BatchMatMulV2 BiasAdd Cast Ceil ClipByValue Cos Div
-    DivNoNan Elu Equal Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual L2Loss Less LessEqual
-    Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max Maximum Mean Min Minimum Mod
-    Mul Neg NotEqual Pow Prod RealDiv Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Sin
-    Softmax Softplus Softsign Sqrt Square SquaredDifference Sub Sum Tanh TruncateDiv""".split()
-)
-_ARRAYS = frozenset(
-    """BroadcastTo Concat ConcatOffset ConcatV2 Const ExpandDims Fill Gather GatherNd GatherV2
-    Identity OneHot OnesLike Pack Pad PadV2 PreventGradient Range Rank Reshape Reverse
-    ReverseSequence ReverseV2 Select SelectV2 Shape ShapeN Size Slice Snapshot Split SplitV Squeeze
-    StopGradient StridedSlice Tile Transpose Unpack Where ZerosLike""".split()
-)
-_CELLS = frozenset({"BlockLSTM", "BlockLSTMV2", "GRUBlockCell", "LSTMBlockCell"})
-_SEQUENCES = frozenset(
-    f"TensorArray{name}V{version}"
-    for name in ("", "Gather", "Read", "Scatter", "Size", "Write")
-    for version in (2, 3)
-)
-_CONTROL = frozenset(
-    """Assert Enter Exit LoopCond Merge NextIteration NoOp RefEnter RefSwitch Switch""".split()
-)
-HARMLESS_OPS = _ARITHMETIC | _ARRAYS | _CELLS | _SEQUENCES | _CONTROL | {"ReadVariableOp"}
+_HARMLESS = """
+    Abs Add AddN AddV2 All Any BatchMatMul BatchMatMulV2 BiasAdd Cast Ceil ClipByValue Cos Div
+    DivNoNan Elu Equal Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual Less LessEqual Log
+    Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max Maximum Mean Min Minimum Mod Mul
+    Neg NotEqual Pow Prod RealDiv Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Sin Softmax
+    Softplus Softsign Sqrt Square SquaredDifference Sub Sum Tanh TruncateDiv
+
+    BroadcastTo Concat ConcatOffset ConcatV2 Const ExpandDims Fill Gather GatherNd GatherV2
+    Identity OneHot OnesLike Pack Pad PadV2 PreventGradient Range Rank ReadVariableOp Reshape
+    Reverse ReverseSequence ReverseV2 Select SelectV2 Shape ShapeN Size Slice Snapshot Split SplitV
+    Squeeze StopGradient StridedSlice Tile Transpose Unpack Where ZerosLike
+
+    BlockLSTM BlockLSTMV2 GRUBlockCell LSTMBlockCell
+
+    TensorArrayV2 TensorArrayGatherV2 TensorArrayReadV2 TensorArrayScatterV2 TensorArraySizeV2
+    TensorArrayV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3 TensorArraySizeV3
+    TensorArrayWriteV2 TensorArrayWriteV3
+
+    Assert Enter Exit LoopCond Merge NextIteration NoOp RefEnter RefSwitch Switch
+"""
+HARMLESS_OPS = frozenset(_HARMLESS.split())
 """Ops that compute, and touch no file, network, Python or variable."""
 
 _LOOP_OPS = frozenset({"Exit", "LoopCond", "Merge", "NextIteration"})

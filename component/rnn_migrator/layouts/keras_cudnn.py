@@ -77,7 +77,7 @@ class _KerasCudnn(Layout):
         """See `Layout.from_canonical`."""
         gates = cell.gates.items()
         on_input = join_gates({name: gate.bias for name, gate in gates}, self.order)
-        on_state = join_gates({name: gate.recurrent_bias for name, gate in gates}, self.order)
+        on_state = join_gates(cell.recurrent_biases, self.order)
         kernels = {name: _to_memory(gate.kernel) for name, gate in gates}
         recurrents = {name: _to_memory(gate.recurrent) for name, gate in gates}
         return {

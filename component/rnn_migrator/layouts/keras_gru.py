@@ -116,7 +116,7 @@ class KerasGruResetAfter(_KerasGru):
         """See `Layout.from_canonical`."""
         gates = cell.gates.items()
         on_input = join_gates({name: gate.bias for name, gate in gates}, _ORDER)
-        on_state = join_gates({name: gate.recurrent_bias for name, gate in gates}, _ORDER)
+        on_state = join_gates(cell.recurrent_biases, _ORDER)
         return {**self._kernels(cell), "bias": np.stack([on_input, on_state])}
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:

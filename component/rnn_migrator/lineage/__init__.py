@@ -1,0 +1,1 @@
+"""Where every tensor and every model came from, and how to ask."""

@@ -62,10 +62,6 @@ def _note(direction: Direction) -> str:
     sums = []
     if direction.cell.forget_bias.value:
         sums.append(f"forget bias {direction.cell.forget_bias.value} summed into the bias")
-    folded = direction.cell.folded()
-    if any(
-        gate.recurrent_bias is not None and folded.gates[name].recurrent_bias is None
-        for name, gate in direction.cell.gates.items()
-    ):
+    if direction.cell.recurrent_biases and not direction.cell.folded().recurrent_biases:
         sums.append("two biases summed into one")
     return "; ".join(sums)

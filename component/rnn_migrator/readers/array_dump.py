@@ -6,16 +6,20 @@ that need unpickling are refused.
 
 from __future__ import annotations
 
-import io
+import functools
+import math
 import re
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from rnn_migrator.canonical import Array
-from rnn_migrator.errors import Problem, UnreadableError
+from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, raise_all
 from rnn_migrator.readers.artifact import LegacyArtifact, TensorSpec
 from rnn_migrator.readers.base import reader
 
@@ -23,13 +27,29 @@ MAX_ARRAY_BYTES = 8 << 30
 """An array that claims to be larger is refused before it is read."""
 
 _SUFFIXES = (".csv", ".npy")
+_HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted member, or an unknown compression
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _is_npz(path: Path) -> bool:
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(".npy") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except _DAMAGE:
+        return False
 
 
 def _dump_files(folder: Path) -> list[Path]:
@@ -42,7 +62,34 @@ def _is_dump_folder(path: Path) -> bool:
 
 def _variable_name(stem: str) -> str:
     stem = stem.removesuffix(":0")
+    if "/" in stem:
+        return stem
     return stem.replace("__", "/") if "__" in stem else stem.replace(".", "/")
+
+
+def _by_variable(where: Path, stems: Mapping[str, str]) -> dict[str, str]:
+    """File or member by variable name.
+
+    Raises:
+      UnsupportedError: Two of them spell the same name.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for file, stem in stems.items():
+        found[_variable_name(stem)].append(file)
+    raise_all(
+        UnsupportedError,
+        (_spelt_twice(where, name, files) for name, files in found.items() if len(files) > 1),
+    )
+    return {name: files.pop() for name, files in found.items()}
+
+
+def _spelt_twice(where: Path, name: str, files: list[str]) -> Problem:
+    return Problem(
+        where=str(where),
+        expected=f"one array for the variable {name}",
+        received=", ".join(files),
+        remedy="move away all but one of them",
+    )
 
 
 def _unreadable(where: str, expected: str, received: str) -> UnreadableError:
@@ -50,30 +97,34 @@ def _unreadable(where: str, expected: str, received: str) -> UnreadableError:
     return UnreadableError(Problem(where, expected, received, remedy))
 
 
-def _npy_header(stream: io.BufferedIOBase, where: str) -> TensorSpec:
-    """Shape and dtype of an NPY stream, from its header alone."""
+def _npy_header(open_stream: Callable[[], IO[bytes]], size: int, where: str) -> TensorSpec:
+    """Shape and dtype of an NPY stream of so many bytes, from its header alone."""
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = read(stream)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as e:
-        raise _unreadable(where, "an NPY array", str(e).split("\n")[0]) from e
-    if dtype.kind not in "fiu" or dtype.itemsize * int(np.prod(shape)) > MAX_ARRAY_BYTES:
-        received = f"dtype {dtype}, shape {list(shape)}"
+        with open_stream() as stream:
+            shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+            left = size - stream.tell()
+    except _DAMAGE as e:
+        raise _unreadable(where, "an NPY array", _first_line(e)) from e
+    claimed = dtype.itemsize * math.prod(shape)
+    received = f"dtype {dtype}, shape {list(shape)}"
+    if dtype.kind not in "fiu" or min(shape, default=1) < 0 or claimed > MAX_ARRAY_BYTES:
         raise _unreadable(where, f"numbers, at most {MAX_ARRAY_BYTES} bytes", received)
+    if claimed > left:
+        raise _unreadable(where, f"{claimed} bytes of {received}", f"{left} bytes: cut short")
     return TensorSpec(where, tuple(shape), dtype.name)
 
 
-def _read_npy(open_stream: Callable[[], io.BufferedIOBase], where: str) -> Array:
+def _read_npy(open_stream: Callable[[], IO[bytes]], where: str) -> Array:
     try:
         with open_stream() as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as e:
-        raise _unreadable(where, "an NPY array, whole", str(e).split("\n")[0]) from e
+    except _DAMAGE as e:
+        raise _unreadable(where, "an NPY array, whole", _first_line(e)) from e
     return array
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0][:200]
 
 
 def load_npz(path: Path) -> dict[str, Array]:
@@ -89,12 +140,15 @@ def load_npz(path: Path) -> dict[str, Array]:
 
 def _members(path: Path) -> dict[str, TensorSpec]:
     """Shape and dtype of each member, from the headers alone."""
-    specs = {}
     with zipfile.ZipFile(path) as archive:
-        for member in sorted(archive.namelist()):
-            with archive.open(member) as stream:
-                specs[member] = _npy_header(stream, f"{path}, {member}")
-    return specs
+        return {
+            member.filename: _npy_header(
+                functools.partial(archive.open, member),
+                member.file_size,
+                f"{path}, {member.filename}",
+            )
+            for member in sorted(archive.infolist(), key=lambda member: member.filename)
+        }
 
 
 def _member(path: Path, member: str) -> Array:
@@ -111,7 +165,7 @@ def open_npz(path: Path, architecture: Path | None) -> LegacyArtifact:
     """
     del architecture
     specs = _members(path)
-    members = {_variable_name(member.removesuffix(".npy")): member for member in specs}
+    members = _by_variable(path, {member: member.removesuffix(".npy") for member in specs})
     tensors = {
         name: TensorSpec(name, specs[member].shape, specs[member].dtype)
         for name, member in members.items()
@@ -131,7 +185,8 @@ def open_dump_folder(path: Path, architecture: Path | None) -> LegacyArtifact:
       UnreadableError: A file is damaged, or not a table of numbers.
     """
     del architecture
-    files = {_variable_name(file.name[: -len(file.suffix)]): file for file in _dump_files(path)}
+    stems = {file.name: file.name[: -len(file.suffix)] for file in _dump_files(path)}
+    files = {name: path / file for name, file in _by_variable(path, stems).items()}
     # Nothing short of reading a CSV file tells its shape: such tables are kept.
     tables = {name: _read_csv(f) for name, f in files.items() if f.suffix.lower() == ".csv"}
     tensors = {
@@ -149,8 +204,7 @@ def open_dump_folder(path: Path, architecture: Path | None) -> LegacyArtifact:
 
 
 def _npy_spec(name: str, file: Path) -> TensorSpec:
-    with file.open("rb") as stream:
-        spec = _npy_header(stream, str(file))
+    spec = _npy_header(lambda: file.open("rb"), file.stat().st_size, str(file))
     return TensorSpec(name, spec.shape, spec.dtype)
 
 
@@ -163,14 +217,14 @@ def _read_csv(file: Path) -> Array:
         raise _unreadable(str(file), f"at most {MAX_ARRAY_BYTES} bytes", "a larger file")
     try:
         text = file.read_text(encoding="utf-8-sig")
-        first = text.lstrip().split("\n", 1)[0]
-        delimiter = next((d for d in ",;\t" if d in first), None)
-        table = np.loadtxt(io.StringIO(text), delimiter=delimiter, ndmin=2, dtype=np.float64)
-    except (ValueError, UnicodeDecodeError) as e:
+        rows = [row for row in text.splitlines() if row.strip() and not row.startswith("#")]
+        if not rows:
+            raise ValueError("an empty file")
+        delimiter = next((d for d in ",;\t" if d in rows[0]), None)
+        table = np.loadtxt(rows, delimiter=delimiter, ndmin=2, dtype=np.float64)
+    except ValueError as e:
         received = re.sub(r"\s+", " ", str(e))[:200]
         expected = "a table of numbers, as many in each row, without a header"
         raise _unreadable(str(file), expected, received) from e
-    if not table.size:
-        raise _unreadable(str(file), "a table of numbers", "an empty file")
     table = table.astype(np.float32)
     return table[:, 0] if table.shape[1] == 1 else table

@@ -50,9 +50,15 @@ def open_artifact(path: Path | str, architecture: Path | str | None = None) -> L
       UnreadableError: The content is damaged, or of no known format.
     """
     path = Path(path)
-    matching = [found for found in _READERS if found.matches(path)]
+    try:
+        matching = [found for found in _READERS if found.matches(path)]
+    except OSError as e:
+        raise UnreadableError(_not_to_be_opened(path, e)) from e
     if len(matching) == 1:
-        return matching[0].open(path, Path(architecture) if architecture else None)
+        artifact = matching[0].open(path, Path(architecture) if architecture else None)
+        if architecture and artifact.model_config is None:
+            raise UsageError(_needs_no_architecture(artifact, architecture))
+        return artifact
     if matching:
         raise UnsupportedError(
             Problem(
@@ -79,4 +85,22 @@ def open_artifact(path: Path | str, architecture: Path | str | None = None) -> L
             received="content that begins like none of them",
             remedy="check that the file is whole and is the one the model was saved to",
         )
+    )
+
+
+def _not_to_be_opened(path: Path, error: OSError) -> Problem:
+    return Problem(
+        where=str(path),
+        expected="a file or folder that can be opened",
+        received=str(error),
+        remedy="check the path and its permissions",
+    )
+
+
+def _needs_no_architecture(artifact: LegacyArtifact, architecture: Path | str) -> Problem:
+    return Problem(
+        where=f"--architecture {architecture}",
+        expected="a Keras HDF5 file as source, the only format that goes with an architecture",
+        received=f"{artifact.path}, a {artifact.format}",
+        remedy="leave the option out",
     )

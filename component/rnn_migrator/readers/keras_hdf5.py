@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from rnn_migrator.canonical import Array
@@ -25,6 +25,8 @@ MAX_DATASET_BYTES = 8 << 30
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_ARCHITECTURE_BYTES = 64 << 20
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
+"""What h5py raises about a file that is damaged, or not built as Keras builds it."""
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -50,23 +52,25 @@ def open_keras_hdf5(path: Path, architecture: Path | None) -> LegacyArtifact:
 
     try:
         with h5py.File(path, "r") as file:
-            weights = file["model_weights"] if "model_weights" in file else file
+            own = _is_linked(file, "model_weights")
+            weights = _follow(path, file, "model_weights") if own else file
             layers = {
                 name: tuple(_weight_paths(path, weights, name))
                 for name in _names(weights, "layer_names")
             }
-            specs = {name: _spec(path, file, name) for names in layers.values() for name in names}
+            names = itertools.chain.from_iterable(layers.values())
+            specs = {name: _spec(path, _follow(path, file, name), name) for name in names}
             config = _stored_config(path, file)
             writer = _writer(file, weights)
-    except (OSError, KeyError, RuntimeError) as e:
-        raise _unreadable(path, str(e).split("\n")[0]) from e
+    except _DAMAGE as e:
+        raise _unreadable(path, _first_line(e)) from e
 
     def load(name: str) -> Array:
         try:
             with h5py.File(path, "r") as file:
                 array: Array = file[name][()]
-        except (OSError, KeyError, RuntimeError) as e:
-            raise _unreadable(path, f"dataset {name}: {str(e).splitlines()[0]}") from e
+        except _DAMAGE as e:
+            raise _unreadable(path, f"dataset {name}: {_first_line(e)}") from e
         return array
 
     return LegacyArtifact(
@@ -91,14 +95,21 @@ def read_architecture(path: Path) -> Mapping[str, Any]:
         if path.stat().st_size > _MAX_ARCHITECTURE_BYTES:
             raise ValueError(f"more than {_MAX_ARCHITECTURE_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
-        config = json.loads(text) if text.lstrip()[:1] in "{\"" else yaml.load(text, _PlainLoader)
-    except (OSError, ValueError, yaml.YAMLError) as e:
+        config = _parse(text)
+        # Some tools wrote the JSON text once more as JSON.
+        config = _parse(config) if isinstance(config, str) else config
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:
         raise _no_architecture(path, str(e).replace("\n", " ")[:200]) from e
-    if isinstance(config, str):
-        config = json.loads(config)
     if not isinstance(config, dict) or "class_name" not in config:
         raise _no_architecture(path, "a text without class_name")
     return config
+
+
+def _parse(text: str) -> Any:
+    """JSON or YAML; the loader makes plain values only."""
+    if text.lstrip().startswith(("{", '"')):
+        return json.loads(text)
+    return yaml.load(text, _PlainLoader)  # noqa: S506
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -134,6 +145,10 @@ def _unreadable(path: Path, received: str) -> UnreadableError:
     )
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:300]
+
+
 def _names(group: Any, attribute: str) -> list[str]:
     """A list of names in an attribute, or in `attribute0`, `attribute1`, … if it was long."""
     if attribute in group.attrs:
@@ -150,27 +165,36 @@ def _text(value: bytes | str) -> str:
 
 def _weight_paths(path: Path, weights: Any, layer: str) -> Iterator[str]:
     """Full paths of a layer's datasets, in the order Keras keeps its weights."""
-    import h5py
-
-    if not isinstance(weights.get(layer, getlink=True), h5py.HardLink):
-        raise _unreadable(path, f"layer {layer!r}, which is a link out of its group or missing")
-    group = weights[layer]
+    group = _follow(path, weights, layer)
     for name in _names(group, "weight_names"):
         yield f"{group.name}/{name}".lstrip("/")
 
 
-def _spec(path: Path, file: Any, name: str) -> TensorSpec:
+def _follow(path: Path, group: Any, name: str) -> Any:
+    """The object of that name, reached without soft or external links."""
     import h5py
 
-    node = file
+    node = group
     for part in name.split("/"):
-        if not isinstance(node.get(part, getlink=True), h5py.HardLink):
-            raise _unreadable(path, f"{name!r}, where {part!r} is a link or missing")
+        if not (isinstance(node, h5py.Group) and _is_linked(node, part, h5py.h5l.TYPE_HARD)):
+            raise _unreadable(path, f"{name!r}, where {part!r} is missing or a link elsewhere")
         node = node[part]
+    return node
+
+
+def _is_linked(group: Any, name: str, kind: int | None = None) -> bool:
+    """Whether a group has a link of that name (and kind); the link is not followed."""
+    links, key = group.id.links, name.encode("utf-8")
+    return links.exists(key) and kind in (None, links.get_info(key).type)
+
+
+def _spec(path: Path, node: Any, name: str) -> TensorSpec:
+    import h5py
+
     plain = isinstance(node, h5py.Dataset) and not (node.is_virtual or node.external)
     if not plain or node.dtype.kind not in "fiu":
         raise _unreadable(path, f"{name!r}, which is not a plain dataset of numbers")
-    if node.dtype.itemsize * int(np.prod(node.shape)) > MAX_DATASET_BYTES:
+    if node.dtype.itemsize * math.prod(node.shape) > MAX_DATASET_BYTES:
         raise _unreadable(path, f"{name!r} of shape {list(node.shape)}, which is too large")
     return TensorSpec(name, tuple(node.shape), node.dtype.name)
 
@@ -180,9 +204,12 @@ def _stored_config(path: Path, file: Any) -> Mapping[str, Any] | None:
         return None
     try:
         config = json.loads(_text(file.attrs["model_config"]))
-        return json.loads(config) if isinstance(config, str) else config
-    except ValueError as e:
+        config = json.loads(config) if isinstance(config, str) else config
+    except (ValueError, RecursionError) as e:
         raise _unreadable(path, f"a model_config that is no JSON: {e}") from e
+    if not isinstance(config, dict):
+        raise _unreadable(path, "a model_config that is no JSON object")
+    return config
 
 
 def _writer(file: Any, weights: Any) -> str:

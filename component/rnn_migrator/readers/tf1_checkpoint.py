@@ -12,6 +12,8 @@ from rnn_migrator.readers.base import reader
 
 _TABLE_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _STATE_FILE_LIMIT = 1 << 20
+_DAMAGE = (RuntimeError, ValueError, LookupError, OSError, MemoryError)
+"""What TensorFlow's reader raises about damaged files, besides its own errors."""
 
 
 def _is_v1(path: Path) -> bool:
@@ -57,25 +59,30 @@ def _latest(folder: Path) -> Path:
 
     The path in that file is often absolute and of another machine: only its base name counts.
     """
-    state = folder / "checkpoint"
-    prefixes = [p for p in _folder_prefixes(folder)]
-    if state.is_file() and state.stat().st_size <= _STATE_FILE_LIMIT:
-        text = state.read_text(encoding="utf-8", errors="replace")
-        named = re.search(r'^model_checkpoint_path:\s*"(.+)"', text, re.MULTILINE)
-        if named:
-            name = PureWindowsPath(named.group(1).replace("\\\\", "\\")).name
-            if _is_prefix(folder / name) or not prefixes:
-                return folder / name
-    if len(prefixes) == 1:
+    prefixes = _folder_prefixes(folder)
+    named = _named_in(folder / "checkpoint")
+    if named and (_is_prefix(folder / named) or not prefixes):
+        return folder / named
+    if not named and len(prefixes) == 1:
         return prefixes[0]
+    held = ", ".join(p.name for p in prefixes) or "no *.index file"
     raise UnsupportedError(
         Problem(
             where=str(folder),
             expected="a file `checkpoint` that names a checkpoint of this folder, or only one",
-            received=", ".join(p.name for p in prefixes) or "no *.index file",
+            received=f"{held}; `checkpoint` names {named}" if named else held,
             remedy="name the prefix itself, e.g. " + str(folder / "model.ckpt"),
         )
     )
+
+
+def _named_in(state: Path) -> str:
+    """The checkpoint that a `checkpoint` file names, "" if there is no such file or name."""
+    if not state.is_file() or state.stat().st_size > _STATE_FILE_LIMIT:
+        return ""
+    text = state.read_text(encoding="utf-8", errors="replace")
+    named = re.search(r'^model_checkpoint_path:\s*"(.+)"', text, re.MULTILINE)
+    return PureWindowsPath(named.group(1).replace("\\\\", "\\")).name if named else ""
 
 
 def _unreadable(prefix: Path, received: str) -> UnreadableError:
@@ -96,8 +103,9 @@ def _check_shards(prefix: Path, parts: list[Path]) -> None:
         raise _unreadable(prefix, f"no {prefix.name}.index")
     total = max((int(match.group(2)) for match in shards), default=1)
     present = {int(match.group(1)) for match in shards if int(match.group(2)) == total}
-    missing = [f"{prefix.name}.data-{i:05d}-of-{total:05d}" for i in range(total)
-               if i not in present]
+    missing = [
+        f"{prefix.name}.data-{i:05d}-of-{total:05d}" for i in range(total) if i not in present
+    ]
     if missing:
         raise _unreadable(prefix, "no " + ", ".join(missing[:4]))
 
@@ -124,7 +132,7 @@ def open_checkpoint(path: Path, architecture: Path | None) -> LegacyArtifact:
         checkpoint = tf.train.load_checkpoint(str(prefix))
         shapes = checkpoint.get_variable_to_shape_map()
         dtypes = checkpoint.get_variable_to_dtype_map()
-    except (tf.errors.OpError, RuntimeError, ValueError) as e:
+    except (tf.errors.OpError, *_DAMAGE) as e:
         raise _unreadable(prefix, _first_line(e)) from e
     tensors = {
         name: TensorSpec(name, tuple(shapes[name]), dtypes[name].name) for name in sorted(shapes)
@@ -133,7 +141,7 @@ def open_checkpoint(path: Path, architecture: Path | None) -> LegacyArtifact:
     def load(name: str) -> Array:
         try:
             array: Array = checkpoint.get_tensor(name)
-        except (tf.errors.OpError, RuntimeError, ValueError) as e:
+        except (tf.errors.OpError, *_DAMAGE) as e:
             raise _unreadable(prefix, f"variable {name}: {_first_line(e)}") from e
         return array
 

@@ -1,0 +1,1 @@
+"""What tensors, names and configs mean: from an artifact to a canonical model."""

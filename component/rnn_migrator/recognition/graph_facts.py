@@ -15,9 +15,13 @@ from typing import Any
 from rnn_migrator.canonical import CellKind, Fact, Origin
 from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.readers.metagraph import Graph, Node, Tensor
-from rnn_migrator.recognition.graph.algebra import ADD_OPS, scalar, variable
+from rnn_migrator.recognition.graph.algebra import (
+    ADD_OPS,
+    READ_OPS,
+    scalar,
+    variable,
+)
 from rnn_migrator.recognition.graph.block_ops import read_block_op
-from rnn_migrator.recognition.graph.gates import read_product
 from rnn_migrator.recognition.graph.gru import read_gru
 from rnn_migrator.recognition.graph.lstm import read_lstm
 from rnn_migrator.recognition.graph.states import tell_states
@@ -36,6 +40,7 @@ _NEUTRAL = {"sequence_length": False, "initial_state": "zeros"}
 """Facts that copies need not agree about, and the value that another copy's overrules."""
 
 _READERS = (read_lstm, read_gru, read_block_op)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GraphCell:
@@ -125,6 +130,9 @@ def _facts(graph: Graph, steps: Sequence[Step]) -> tuple[dict[str, Fact[Any]], l
 def _wiring(graph: Graph, step: Step, every: Sequence[Step]) -> dict[str, Finding]:
     """What is around the step: lengths, the initial state, the way of the output."""
     state = step.states.get("c", step.states.get("h", step.output))
+    if step.node.base_op == "BlockLSTM":
+        # It runs over the whole sequence, so that nothing around it is like around a step.
+        return {"initial_state": _initial_state(graph, state, every)}
     taken = lengths(graph, state)
     return {
         "sequence_length": Finding(taken is not None, graph.producer(taken or state)),
@@ -161,18 +169,17 @@ def _output_wiring(graph: Graph, step: Step, every: Sequence[Step]) -> Finding:
         if any(not taken.isdisjoint(carriers(graph, t)) for t in node.inputs if t not in ways):
             return Finding("residual", node)
     in_loop = following(graph, step.states.get("h", output)) is not None
-    leaves = any(use.node.base_op == "TensorArrayWrite" for use in uses)
+    leaves = any(use.node.base_op in ("TensorArrayWrite", "Pack") for use in uses)
     if in_loop and not leaves and not any(other.x in ways for other in every):
         return Finding("changed in the loop", step.node)
     return Finding("plain", step.node)
 
 
 def _unknown(graph: Graph, name: str) -> Problem:
-    if name not in graph.variables:
-        received = "no variable of this name in the graph"
-    else:
-        users = sorted(node.name for node in graph.nodes.values() if _uses(graph, node, name))
-        received = f"used by {', '.join(users[:3]) or 'no matrix product'}, in no such step"
+    received = "no variable of this name in the graph"
+    if name in graph.variables:
+        users = _users(graph, Tensor(graph.variables[name]))
+        received = f"used by {', '.join(users[:3]) or 'no op'}, in no such step"
     return Problem(
         where=f"{name}, {graph.path.name}",
         expected="a matrix in the step of an LSTM or GRU that the graph computes with single ops, "
@@ -183,6 +190,19 @@ def _unknown(graph: Graph, name: str) -> Problem:
     )
 
 
-def _uses(graph: Graph, node: Node, name: str) -> bool:
-    product = read_product(graph, Tensor(node.name))
-    return product is not None and product.variable == name
+def _users(graph: Graph, tensor: Tensor) -> list[str]:
+    """Nodes that compute with a variable, with their ops; no assignments and no gradients."""
+    users: dict[str, str] = {}
+    rest = [tensor]
+    while rest:
+        for node in (use.node for use in graph.consumers(rest.pop())):
+            if node.name in users or _writes(node) or node.attr("transpose_b"):
+                continue
+            users[node.name] = node.op
+            if node.op in READ_OPS:
+                rest += [Tensor(node.name, port) for port in range(2)]
+    return [f"{op} {name}" for name, op in users.items() if op not in READ_OPS]
+
+
+def _writes(node: Node) -> bool:
+    return "Assign" in node.op or "Apply" in node.op or node.op in ("SaveV2", "VarIsInitializedOp")

@@ -37,12 +37,14 @@ def read_topology(model_config: Mapping[str, Any]) -> tuple[Topology | None, lis
     """
     class_name = model_config.get("class_name")
     config = model_config.get("config")
-    if class_name == "Sequential" and isinstance(config, list | dict):
-        # Keras 2.0 to 2.2.2 wrote a bare list.
-        layers = config if isinstance(config, list) else config["layers"]
-        return _sequential(layers)
-    if class_name in ("Model", "Functional") and isinstance(config, dict):
-        return _functional(config)
+    try:
+        if class_name == "Sequential" and isinstance(config, list | dict):
+            # Keras 2.0 to 2.2.2 wrote a bare list.
+            return _sequential(config if isinstance(config, list) else config["layers"])
+        if class_name in ("Model", "Functional") and isinstance(config, dict):
+            return _functional(config)
+    except (LookupError, TypeError, AttributeError, ValueError) as e:
+        return None, [_malformed(e)]
     return None, [
         Problem(
             where="model config",
@@ -52,6 +54,30 @@ def read_topology(model_config: Mapping[str, Any]) -> tuple[Topology | None, lis
             "recurrent layers with rnn_migrator.warm_start",
         )
     ]
+
+
+def _malformed(error: Exception) -> Problem:
+    return Problem(
+        where="model config",
+        expected="a config as the to_json() of Keras 2 writes it",
+        received=f"{type(error).__name__}: {error}",
+        remedy="name the file with the model's to_json() text: --architecture model.json",
+    )
+
+
+def _layer(name: str, layer: Mapping[str, Any], inbound: tuple[str, ...]) -> LayerConfig:
+    """A layer of the config; of a wrapper, the layer inside is looked at too.
+
+    Raises:
+      LookupError: It has no class or config.
+      TypeError: The config is not an object.
+    """
+    config = layer["config"]
+    if not isinstance(config, dict):
+        raise TypeError(f"layer {name!r} has {type(config).__name__} for a config")
+    if isinstance(config.get("layer"), dict):
+        _layer(name, config["layer"], inbound)
+    return LayerConfig(str(name), str(layer["class_name"]), config, inbound)
 
 
 def _sequential(layers: list[Mapping[str, Any]]) -> tuple[Topology | None, list[Problem]]:
@@ -64,7 +90,7 @@ def _sequential(layers: list[Mapping[str, Any]]) -> tuple[Topology | None, list[
     previous, found = source.name, []
     for layer in layers:
         name = layer["config"]["name"]
-        found.append(LayerConfig(name, layer["class_name"], layer["config"], (previous,)))
+        found.append(_layer(name, layer, (previous,)))
         previous = name
     return Topology((source,), tuple(found), (previous,)), []
 
@@ -79,33 +105,40 @@ def _input(name: str, config: Mapping[str, Any]) -> ModelInput:
 
 
 def _functional(config: Mapping[str, Any]) -> tuple[Topology | None, list[Problem]]:
-    inputs, layers, problems = [], [], []
+    sources: dict[str, ModelInput] = {}
+    layers, problems = [], []
     for layer in config["layers"]:
         name, nodes = layer["name"], layer.get("inbound_nodes", [])
         if layer["class_name"] == "InputLayer":
-            inputs.append(_input(name, layer["config"]))
+            sources[name] = _input(name, layer["config"])
         elif len(nodes) != 1:
             problems.append(_shared(name, len(nodes)))
         else:
             tensors = nodes[0]
             problems += [_not_plain(name, t) for t in tensors if t[1] or t[2] or (t[3:] or [{}])[0]]
-            inbound = tuple(tensor[0] for tensor in tensors)
-            layers.append(LayerConfig(name, layer["class_name"], layer["config"], inbound))
-    outputs = tuple(tensor[0] for tensor in config["output_layers"])
+            layers.append(_layer(name, layer, tuple(tensor[0] for tensor in tensors)))
     if problems:
         return None, problems
-    known = {source.name for source in inputs}
-    return Topology(tuple(inputs), tuple(_in_order(layers, known)), outputs), []
+    inputs = tuple(sources[tensor[0]] for tensor in config["input_layers"])
+    outputs = tuple(tensor[0] for tensor in config["output_layers"])
+    ordered = _in_order(layers, {source.name for source in inputs})
+    if unknown := set(outputs) - {layer.name for layer in ordered}:
+        raise LookupError("no layer gives the outputs " + ", ".join(sorted(unknown)))
+    return Topology(inputs, tuple(ordered), outputs), []
 
 
 def _in_order(layers: list[LayerConfig], known: set[str]) -> list[LayerConfig]:
-    """Sorts layers so that each comes after what it reads."""
+    """Sorts layers so that each comes after what it reads.
+
+    Raises:
+      LookupError: A layer reads what nothing gives.
+    """
     ordered: list[LayerConfig] = []
     waiting = list(layers)
     while waiting:
         ready = [layer for layer in waiting if known.issuperset(layer.inbound)]
         if not ready:
-            break
+            raise LookupError(f"nothing gives what the layer {waiting[0].name!r} reads")
         ordered += ready
         known = known | {layer.name for layer in ready}
         waiting = [layer for layer in waiting if layer.name not in known]

@@ -25,6 +25,9 @@ from rnn_migrator.recognition.settings import Settings
 
 _STORED = Fact(0.0, Origin.CLASS, "stands inside the bias of a Keras layer")
 _NO_CLIP = Fact(None, Origin.CLASS, "Keras layers have none")
+_UNSTATED: Mapping[str, Fact[Any]] = dict.fromkeys(
+    ("activation", "recurrent_activation"), Fact(None, Origin.ASSUMED, "the config states none")
+)
 _CUDNN = {
     "activation": Fact("tanh", Origin.CLASS, "cuDNN computes no other"),
     "recurrent_activation": Fact("sigmoid", Origin.CLASS, "cuDNN computes no other"),
@@ -68,6 +71,7 @@ _REFUSED_FLAGS = {
     "time_major": (True, "a time-major layer"),
     "use_bias": (False, "a layer without bias"),
 }
+_MERGE_MODES = ("concat", "sum", "ave", "mul")
 _TRAINING = ("dropout", "recurrent_dropout", "trainable")
 
 
@@ -113,8 +117,9 @@ def _recurrent(
     class_name = _class(wanted, class_name)
     halves = [names[: len(names) // 2], names[len(names) // 2 :]] if bidirectional else [names]
     directions = [
-        _direction(artifact, layer.name, class_name, config, half, (str(index), layer.name),
-                   settings)
+        _direction(
+            artifact, layer.name, class_name, config, half, (str(index), layer.name), settings
+        )
         for half in halves
     ]
     return RecurrentLayer(
@@ -156,6 +161,7 @@ def _direction(
     keras_cell = RECURRENT[class_name]
     layout = get_layout(keras_cell.layout_for(config))
     roles = dict(zip(layout.roles, names, strict=True))
+    raise_all(UnsupportedError, _dtype_problems(artifact, names))
     shapes = {role: artifact.tensors[tensor].shape for role, tensor in roles.items()}
     raise_all(UnsupportedError, _shape_problems(name, class_name, config, layout.name, shapes))
     stated = {
@@ -163,7 +169,7 @@ def _direction(
         for key in ("activation", "recurrent_activation")
         if key in config
     }
-    facts = resolve({**stated, **keras_cell.fixed}, {}, settings, *layer_names)
+    facts = resolve({**_UNSTATED, **stated, **keras_cell.fixed}, {}, settings, *layer_names)
     raise_all(UnsupportedError, _fact_problems(name, facts))
     if class_name == "GRU":
         facts["reset_after"] = _reset_after(name, config)
@@ -182,8 +188,8 @@ def _fact_problems(name: str, facts: Mapping[str, Fact[Any]]) -> list[Problem]:
     """Activations must be stated, by names that mean one thing."""
     problems = []
     for key in ("activation", "recurrent_activation"):
-        value = facts[key].value if key in facts else None
-        if value not in ACTIVATIONS:
+        value = facts[key].value
+        if not _is_activation(value):
             problems.append(
                 Problem(
                     where=f"layer {name!r}, {key}",
@@ -192,7 +198,36 @@ def _fact_problems(name: str, facts: Mapping[str, Fact[Any]]) -> list[Problem]:
                     remedy=f"--set 'layer[{name}].{key}=NAME'",
                 )
             )
+    if "forget_bias" in facts and facts["forget_bias"].value:
+        problems.append(_second_forget_bias(name, facts["forget_bias"]))
     return problems
+
+
+def _is_activation(value: Any) -> bool:
+    return isinstance(value, str) and value in ACTIVATIONS
+
+
+def _second_forget_bias(name: str, fact: Fact[float]) -> Problem:
+    return Problem(
+        where=f"layer {name!r}, forget_bias",
+        expected="none, since the bias of a Keras layer holds it already",
+        received=fact.describe(),
+        remedy="leave the setting out",
+    )
+
+
+def _dtype_problems(artifact: LegacyArtifact, names: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(
+            where=name,
+            expected="float32 weights",
+            received=artifact.tensors[name].dtype,
+            remedy="save the weights as float32: set_floatx('float32'), build the model again, "
+            "set_weights, save",
+        )
+        for name in names
+        if artifact.tensors[name].dtype != "float32"
+    ]
 
 
 def _flag_problems(
@@ -203,6 +238,8 @@ def _flag_problems(
     ]
     if outer.get("backward_layer"):
         refused.append("a backward layer of its own")
+    if "layer" in outer:
+        refused += _bidirectional_refusals(config, outer.get("merge_mode", "concat"))
     problems = [
         Problem(
             where=f"layer {name!r}",
@@ -217,6 +254,13 @@ def _flag_problems(
     if len(names) != count and not problems:
         problems.append(_weight_count(name, count, names))
     return problems
+
+
+def _bidirectional_refusals(config: Mapping[str, Any], merge_mode: Any) -> list[str]:
+    refused = ["directions that begin backwards"] if config.get("go_backwards") else []
+    if merge_mode not in _MERGE_MODES:
+        refused.append(f"merge_mode={merge_mode!r}")
+    return refused
 
 
 def _weight_count(name: str, count: int, names: Sequence[str]) -> Problem:
@@ -274,9 +318,10 @@ def _head(artifact: LegacyArtifact, layer: LayerConfig) -> HeadLayer:
         class_name, config = config["layer"]["class_name"], config["layer"]["config"]
     if class_name not in HEADS:
         raise UnsupportedError(_unknown_class(layer))
-    if config.get("activation", "linear") not in ACTIVATIONS:
+    if not _is_activation(config.get("activation") or "linear"):
         raise UnsupportedError(_unknown_activation(layer, config["activation"]))
     names = artifact.layers.get(layer.name, ())
+    raise_all(UnsupportedError, _dtype_problems(artifact, names))
     return HeadLayer(layer.name, class_name, config, {n: artifact.read(n) for n in names})
 
 

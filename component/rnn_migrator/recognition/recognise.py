@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_migrator.canonical import CanonicalModel, Fact
+from rnn_migrator.canonical import CanonicalModel
 from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.readers import LegacyArtifact
+from rnn_migrator.readers.metagraph import Graph, read_metagraph
+from rnn_migrator.recognition.graph_facts import GraphCell, find_cells
 from rnn_migrator.recognition.keras_model import recognise_keras
 from rnn_migrator.recognition.settings import Settings
 from rnn_migrator.recognition.tf1_stack import (
@@ -21,6 +23,21 @@ from rnn_migrator.recognition.tf1_stack import (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class LegacyGraph:
+    """The graph beside a checkpoint, and where the cells are in it.
+
+    Attributes:
+      graph: The graph.
+      layers: The cells of the stack by direction, first layer to last.
+      by_scope: The same cells by the scope of their variables.
+    """
+
+    graph: Graph
+    layers: tuple[Mapping[str, GraphCell], ...]
+    by_scope: Mapping[str, GraphCell]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Recognition:
     """What an artifact means.
 
@@ -28,19 +45,20 @@ class Recognition:
       artifact: The artifact.
       model: Its canonical model.
       stacks: Every recurrent stack in it, described, by scope (bare weights).
-      graph_cells: What its graph says of each cell, by scope (checkpoint with a `.meta`).
-      layers: The cells of the chosen stack (bare weights).
+      legacy_graph: What its graph says, where it has one (checkpoint with a `.meta`).
     """
 
     artifact: LegacyArtifact
     model: CanonicalModel
     stacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    legacy_graph: LegacyGraph | None = None
 
-
-def graph_facts(artifact: LegacyArtifact, layers: Layers) -> GraphFacts:
-    """What the graph beside a checkpoint states of each cell, by scope; nothing without one."""
-    del artifact, layers
-    return {}
+    @property
+    def writer(self) -> str:
+        """Framework and release that wrote the artifact, "" where nothing says so."""
+        if self.legacy_graph and self.legacy_graph.graph.tensorflow_version:
+            return f"TensorFlow {self.legacy_graph.graph.tensorflow_version}"
+        return self.artifact.writer
 
 
 def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
@@ -58,10 +76,58 @@ def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
         return Recognition(artifact, recognise_keras(artifact, settings))
     stacks, problems = find_stacks(artifact, settings)
     described = {scope: describe_layers(layers) for scope, layers in stacks.items()}
-    if problems and settings.get("scope") is None:
-        raise UnsupportedError(*problems, *_mention(described))
+    if settings.get("scope") is None:
+        raise_all(UnsupportedError, problems)
     scope = choose_stack(stacks, settings)
     raise_all(UnsupportedError, (p for p in problems if p.where.startswith(scope)))
-    layers = stacks[scope]
-    model = build_stack(artifact, layers, settings, graph_facts(artifact, layers))
-    return Recognition(artifact, model, described)
+    graph = read_legacy_graph(artifact, stacks[scope])
+    model = build_stack(artifact, stacks[scope], settings, graph.by_scope if graph else {})
+    return Recognition(artifact, model, described, graph)
+
+
+def read_legacy_graph(artifact: LegacyArtifact, layers: Layers) -> LegacyGraph | None:
+    """The graph beside a checkpoint, with the given cells found in it; None without a graph.
+
+    Raises:
+      UnreadableError: The graph is damaged.
+      UnsupportedError: It computes with these weights what cannot be converted.
+    """
+    if artifact.graph is None:
+        return None
+    graph = read_metagraph(artifact.graph)
+    kernels = {cell.scope: cell.main_kernel for layer in layers for cell in layer.values()}
+    cells = find_cells(graph, kernels.values())
+    by_scope = {scope: cells[kernel] for scope, kernel in kernels.items()}
+    raise_all(UnsupportedError, (p for s, cell in by_scope.items() for p in _refused(s, cell)))
+    ordered = [{d: by_scope[cell.scope] for d, cell in layer.items()} for layer in layers]
+    return LegacyGraph(graph, tuple(ordered), by_scope)
+
+
+_PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "peephole": (False,),
+    "projection": (False,),
+    "output_wiring": ("plain",),
+}
+"""Facts of a graph that only these values can be converted with."""
+
+
+def _refused(scope: str, cell: GraphCell) -> list[Problem]:
+    problems = [
+        _not_plain(scope, name, cell.facts[name].value, cell.facts[name].source)
+        for name, plain in _PLAIN.items()
+        if name in cell.facts and cell.facts[name].value not in plain
+    ]
+    initial = cell.facts.get("initial_state")
+    if initial is not None and str(initial.value).startswith("variable "):
+        problems.append(_not_plain(scope, "initial state", initial.value, initial.source))
+    return problems
+
+
+def _not_plain(scope: str, name: str, value: Any, source: str) -> Problem:
+    return Problem(
+        where=f"{scope}, {name}",
+        expected="a plain cell that begins with zeros and whose output leaves as it is",
+        received=f"{name} {value} ({source})",
+        remedy="this version converts no such cell; keep this part in the legacy model, or fill a "
+        "layer of your own with rnn_migrator.warm_start from a dump of the weights",
+    )

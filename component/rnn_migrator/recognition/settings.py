@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,13 +14,16 @@ from rnn_migrator.layouts.activations import ACTIVATIONS
 
 
 def _number(text: str) -> float:
-    return float(text)
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("neither NaN nor infinity makes sense here")
+    return value
 
 
 def _clip(text: str) -> float | None:
     if text.lower() in ("none", "off"):
         return None
-    value = float(text)
+    value = _number(text)
     if not value > 0:
         raise ValueError("a clip is a positive number, or none")
     return value

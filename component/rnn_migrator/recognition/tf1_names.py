@@ -10,7 +10,8 @@ import dataclasses
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from rnn_migrator.canonical import LSTM_GATES, Fact, Origin
@@ -142,12 +143,12 @@ _REFUSED_CELLS = {
     r"(?:attention|attention_cell)_wrapper": "an attention wrapper",
 }
 _RECURRENT_SCOPE = re.compile(
-    r"(?:.*/)?(?:rnn|bidirectional_rnn|stack_bidirectional_rnn|multi_rnn_cell|\w+_cell)(?:_\d+)?/.+"
+    r"(?:.*/)?(?:(?:bidirectional_|stack_bidirectional_)?rnn|\w+_(?:cell|wrapper))(?:_\d+)?/.+"
 )
 
 _PLACE = re.compile(
     r"(?P<prefix>(?:[^/]+/)*?)"
-    r"(?:stack_bidirectional_rnn/cell_(?P<outer>\d+)/)?"
+    r"(?:cell_(?P<outer>\d+)/(?=bidirectional_rnn/))?"  # stack_bidirectional_rnn
     r"(?P<bidirectional>(?:bidirectional_rnn(?:_\d+)?/)?)(?:(?P<direction>fw|bw)/)?"
     r"(?:multi_rnn_cell(?:_\d+)?/cell_(?P<inner>\d+)/)?"
     r"(?P<cell>[^/]+)"
@@ -174,6 +175,11 @@ class FoundCell:
     index: int
     direction: str
 
+    @property
+    def main_kernel(self) -> str:
+        """A matrix by which the cell can be found in a graph."""
+        return next(name for role, name in self.names.items() if role.endswith("kernel"))
+
 
 def model_variables(names: Iterable[str]) -> list[str]:
     """The names that are no optimizer slot, moving average or step counter, sorted."""
@@ -193,16 +199,23 @@ def find_cells(
       The cells whose variables are all there, and what stands in the way of the others.
     """
     names = model_variables(shapes)
-    hand_written, problems = _find_hand_written({n: shapes[n] for n in names}, role_names)
-    taken = {name for cell in hand_written for name in cell.names.values()}
+    by_gate = _by_gate(names)
+    hand_written, problems = _find_hand_written(by_gate, shapes, role_names)
+    taken = {n for gates in by_gate.values() for found in gates.values() for n in found}
     rest = [name for name in names if name not in taken]
     cells, more = _find_named(rest)
     taken |= {name for cell in cells for name in cell.names.values()}
     problems += more
     blamed = {problem.where for problem in problems}
-    leftover = [name for name in rest if name not in taken]
+    leftover = [name for name in rest if not _belongs_to(name, taken)]
     problems += _unknown_cells(leftover, blamed)
     return sorted(hand_written + cells, key=lambda c: (c.stack, c.index, c.direction)), problems
+
+
+def _belongs_to(name: str, variables: Container[str]) -> bool:
+    """Whether a name is one of the variables, or an optimizer's slot of one."""
+    parents = PurePosixPath(name).parents
+    return name in variables or any(str(parent) in variables for parent in parents)
 
 
 def _find_named(names: list[str]) -> tuple[list[FoundCell], list[Problem]]:
@@ -225,40 +238,62 @@ def _find_named(names: list[str]) -> tuple[list[FoundCell], list[Problem]]:
         if missing and (scope, cell_class) not in refused:
             problems.append(_incomplete(scope, cell_class, roles, missing))
         elif not missing and (scope, cell_class) not in refused:
-            cells.append(_placed(cell, scope, roles))
+            cells.append(_placed(cell, scope, roles, {scope for scope, _ in parts}))
     return cells, problems
 
 
-def _placed(cell: NamedCell, scope: str, names: Mapping[str, str]) -> FoundCell:
-    """The cell with its place, read off its scope."""
+def _placed(
+    cell: NamedCell, scope: str, names: Mapping[str, str], scopes: Container[str]
+) -> FoundCell:
+    """The cell with its place, read off its scope.
+
+    Outside `bidirectional_rnn`, whose scope the user may rename, `fw` and `bw` are directions
+    where both are there, and names like any other where only one is.
+    """
     match = _PLACE.fullmatch(scope)
-    if match is None or cell is HAND_WRITTEN:
+    if match is None:
         return FoundCell(cell, scope, names, scope, 0, "")
-    stack = (match["prefix"] + match["bidirectional"]).rstrip("/") or match["cell"]
-    direction = match["direction"] or "" if match["bidirectional"] else ""
-    if match["direction"] and not match["bidirectional"]:
-        stack = f"{stack}/{match['direction']}"
+    before, direction = match["prefix"] + match["bidirectional"], match["direction"] or ""
+    if direction and not match["bidirectional"] and _twin(match) not in scopes:
+        before, direction = before + direction, ""
+    stack = (match["prefix"] if match["outer"] else before).rstrip("/") or match["cell"]
     index = int(match["outer"] or match["inner"] or 0)
     return FoundCell(cell, scope, names, stack, index, direction)
 
 
-def _find_hand_written(
-    shapes: Mapping[str, tuple[int, ...]], role_names: Mapping[str, str]
-) -> tuple[list[FoundCell], list[Problem]]:
-    """Cells of which each gate has a scope of its own with three variables."""
+def _twin(match: re.Match[str]) -> str:
+    """The scope of the other direction."""
+    start, end = match.span("direction")
+    other = "bw" if match["direction"] == "fw" else "fw"
+    return match.string[:start] + other + match.string[end:]
+
+
+def _by_gate(names: list[str]) -> dict[str, dict[str, list[str]]]:
+    """Variables by scope and gate, of cells of which each gate has a scope of its own."""
     scopes: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name in shapes:
+    for name in names:
         for gate, pattern in _GATE_SCOPES.items():
             if match := re.fullmatch(rf"(?:(?P<scope>.*)/)?(?:{pattern})/[^/]+", name):
                 scopes[match["scope"] or ""][gate].append(name)
+    return {
+        scope: gates
+        for scope, gates in scopes.items()
+        if all(len(gates[gate]) >= 2 for gate in LSTM_GATES)
+    }
+
+
+def _find_hand_written(
+    by_gate: Mapping[str, Mapping[str, list[str]]],
+    shapes: Mapping[str, tuple[int, ...]],
+    role_names: Mapping[str, str],
+) -> tuple[list[FoundCell], list[Problem]]:
+    """Cells of which each gate has a scope of its own with three variables."""
     cells, problems = [], []
-    for scope, gates in scopes.items():
-        if any(len(gates[gate]) < 2 for gate in LSTM_GATES):
-            continue
+    for scope, gates in by_gate.items():
         roles, found = _assign_roles(scope, gates, shapes, role_names)
         problems += found
         if not found:
-            cells.append(_placed(HAND_WRITTEN, scope, roles))
+            cells.append(FoundCell(HAND_WRITTEN, scope, roles, scope, 0, ""))
     return cells, problems
 
 
@@ -357,7 +392,7 @@ def _unknown_cells(leftover: list[str], blamed: set[str]) -> list[Problem]:
 
 def _cell_scope(name: str) -> str:
     """The scope of the cell that a variable belongs to, as far as names tell."""
-    match = re.match(r"(?:.*/)?\w*_cell(?:_\d+)?(?=/)(?!/cell_\d)", name)
+    match = re.match(r"(?:.*/)?\w*_(?:cell|wrapper)(?:_\d+)?(?=/)(?!/cell_\d)", name)
     return match.group() if match else name.rsplit("/", 1)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,11 +23,12 @@ from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.layouts import get_layout
 from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.recognition.facts import resolve
+from rnn_migrator.recognition.graph_facts import GraphCell
 from rnn_migrator.recognition.settings import Settings
 from rnn_migrator.recognition.tf1_names import FoundCell, find_cells
 
-GraphFacts = Mapping[str, Mapping[str, Fact[Any]]]
-"""Facts that a graph states, by the scope of the cell."""
+GraphCells = Mapping[str, GraphCell]
+"""What a graph states of each cell, by scope."""
 
 Layers = list[dict[str, FoundCell]]
 """The cells of a stack: per layer, by direction."""
@@ -116,7 +118,7 @@ def describe_layers(layers: Layers) -> str:
 
 
 def build_stack(
-    artifact: LegacyArtifact, layers: Layers, settings: Settings, graph_facts: GraphFacts
+    artifact: LegacyArtifact, layers: Layers, settings: Settings, graph_cells: GraphCells
 ) -> CanonicalModel:
     """The canonical model of one stack.
 
@@ -124,7 +126,7 @@ def build_stack(
       artifact: Read for the tensors of these layers only.
       layers: Per layer, the cells by direction.
       settings: The user's.
-      graph_facts: What the legacy graph states, by scope of the cell.
+      graph_cells: What the legacy graph states, by scope of the cell.
 
     Raises:
       UnsupportedError: Shapes or facts fit no cell; every problem at once.
@@ -133,8 +135,7 @@ def build_stack(
     problems = [p for layer in layers for cell in layer.values() for p in _misfits(artifact, cell)]
     raise_all(UnsupportedError, problems)
     built = [
-        _layer(artifact, index, cells, settings, graph_facts)
-        for index, cells in enumerate(layers)
+        _layer(artifact, index, cells, settings, graph_cells) for index, cells in enumerate(layers)
     ]
     raise_all(UnsupportedError, [*_chain_problems(built), *_input_problems(built[0], settings)])
     nodes, previous = [], "inputs"
@@ -148,8 +149,9 @@ def build_stack(
 
 def _misfits(artifact: LegacyArtifact, cell: FoundCell) -> list[Problem]:
     layout = get_layout(cell.named.layout)
-    shapes = {role: _shape(artifact, layout.symbols(), role, name)
-              for role, name in cell.names.items()}
+    shapes = {
+        role: _shape(artifact, layout.symbols(), role, name) for role, name in cell.names.items()
+    }
     problems = layout.problems(cell.scope, shapes)
     for name in cell.names.values():
         if artifact.tensors[name].dtype != "float32":
@@ -182,12 +184,12 @@ def _layer(
     index: int,
     cells: Mapping[str, FoundCell],
     settings: Settings,
-    graph_facts: GraphFacts,
+    graph_cells: GraphCells,
 ) -> RecurrentLayer:
     directions = {}
     for prefix, cell in cells.items():
         layout = get_layout(cell.named.layout)
-        stated = graph_facts.get(cell.scope, {})
+        stated = graph_cells[cell.scope].facts if cell.scope in graph_cells else {}
         facts = resolve(cell.named.defaults, stated, settings, str(index))
         tensors = _read(artifact, cell)
         source = SourceCell(layout.name, tensors, cell.names, facts)
@@ -201,7 +203,7 @@ def _layer(
 def _chain_problems(layers: Sequence[RecurrentLayer]) -> list[Problem]:
     """Each layer must take what the one before it gives."""
     problems = []
-    for below, above in zip(layers, layers[1:], strict=False):
+    for below, above in itertools.pairwise(layers):
         for direction in above.directions.values():
             if direction.cell.input_size != below.output_size:
                 problems.append(
@@ -275,5 +277,3 @@ def _not_float32(name: str, dtype: str) -> Problem:
         received=dtype,
         remedy="dump the weights as float32 with numpy.savez and convert that",
     )
-
-

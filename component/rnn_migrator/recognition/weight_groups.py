@@ -10,7 +10,7 @@ from rnn_migrator.errors import Problem, UnsupportedError, UsageError
 from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.recognition.keras_config import LayerConfig, read_topology
 from rnn_migrator.recognition.keras_layers import build_layer, is_recurrent
-from rnn_migrator.recognition.recognise import graph_facts
+from rnn_migrator.recognition.recognise import read_legacy_graph
 from rnn_migrator.recognition.settings import Settings
 from rnn_migrator.recognition.tf1_stack import Layers, build_stack, find_stacks
 
@@ -54,10 +54,12 @@ def _tf1_scopes(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]
     stacks, _ = find_stacks(artifact, settings)
 
     def take(layers: Layers) -> Take:
-        facts = graph_facts
-        return lambda: (
-            build_stack(artifact, layers, settings, facts(artifact, layers)).recurrent_layers
-        )
+        def build() -> tuple[RecurrentLayer, ...]:
+            graph = read_legacy_graph(artifact, layers)
+            cells = graph.by_scope if graph else {}
+            return build_stack(artifact, layers, settings, cells).recurrent_layers
+
+        return build
 
     groups = {scope: take(layers) for scope, layers in stacks.items()}
     for layers in stacks.values():

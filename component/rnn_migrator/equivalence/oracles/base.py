@@ -41,7 +41,7 @@ class Oracle(abc.ABC):
     def run(self, case: Case) -> Mapping[str, Array] | None:
         """Outputs by the names of the signature, or None where it cannot run this case."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most oracles take nothing
         """Frees what `open` took."""
 
 

@@ -6,7 +6,7 @@ every comparison) or in float32 (an estimate of what rounding alone does to this
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ class Formulas:
         return get_layout(source.layout).step(tensors, source.facts, x, states)
 
 
-_MERGES = {
+_MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "concat": lambda forward, backward: np.concatenate([forward, backward], axis=-1),
     "sum": lambda forward, backward: forward + backward,
     "ave": lambda forward, backward: (forward + backward) / 2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ from rnn_migrator.equivalence.oracles.base import Oracle, register
 from rnn_migrator.errors import Problem, UnsupportedError
 from rnn_migrator.recognition.recognise import Recognition
 
-_CUDNN_ON_CPU = {
-    "CuDNNLSTM": ("LSTM", {"recurrent_activation": "sigmoid"}),
-    "CuDNNGRU": ("GRU", {"recurrent_activation": "sigmoid", "reset_after": True}),
+_CUDNN_ON_CPU: Mapping[str, Mapping[str, Any]] = {
+    "LSTM": {"activation": "tanh", "recurrent_activation": "sigmoid"},
+    "GRU": {"activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True},
 }
 """What Keras 2 itself loads cuDNN weights into where there is no GPU."""
 
@@ -44,7 +43,8 @@ class Keras2(Oracle):
         except ImportError as e:
             raise _absent("tf_keras", "not installed") from e
         try:
-            model = tf_keras.models.model_from_config(_on_cpu(artifact.model_config))
+            config = _on_cpu(artifact.model_config, _cudnn_layers(recognition))
+            model = tf_keras.models.model_from_config(config)
             model.build([None, *recognition.model.inputs[0].shape])
             model.load_weights(str(artifact.path))
         except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as e:
@@ -65,26 +65,39 @@ def _absent(where: str, received: str) -> UnsupportedError:
     return UnsupportedError(Problem(where, "a model that Keras 2 runs", received, remedy))
 
 
-def _on_cpu(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with cuDNN layers as the plain ones that Keras 2 puts in their place."""
-    config = copy.deepcopy(dict(config))
+def _cudnn_layers(recognition: Recognition) -> list[str]:
+    """Layers whose weights are cuDNN's, by their class or because the user says so."""
+    layers = recognition.model.recurrent_layers
+    return [layer.name for layer in layers if "cudnn" in layer.forward.source.layout]
+
+
+def _on_cpu(config: Mapping[str, Any], cudnn: Sequence[str]) -> dict[str, Any]:
+    """The config with cuDNN layers as the plain ones that Keras 2 puts in their place.
+
+    Of each layer only plain values are kept. Initializers, regularizers and the like play no part
+    in what a filled model computes, and a hostile file could name anything in them.
+    """
     inner = config["config"]
-    layers = inner if isinstance(inner, list) else inner["layers"]
-    for layer in layers:
-        _replace(layer)
-    if isinstance(inner, list):
-        config["config"] = {"name": "sequential", "layers": inner}
-    if config["class_name"] == "Model":
-        config["class_name"] = "Functional"
-    return config
+    named = {"name": "sequential", "layers": inner} if isinstance(inner, list) else inner
+    layers = [_on_cpu_layer(layer, layer["config"]["name"] in cudnn) for layer in named["layers"]]
+    class_name = "Functional" if config["class_name"] == "Model" else config["class_name"]
+    return {"class_name": class_name, "config": {**named, "layers": layers}}
 
 
-def _replace(layer: dict[str, Any]) -> None:
-    """Rewrites one layer of a config in place, and the layer it wraps."""
+def _on_cpu_layer(layer: Mapping[str, Any], cudnn: bool) -> dict[str, Any]:
+    """One layer of a config, and the layer it wraps."""
+    config = {key: value for key, value in layer["config"].items() if _is_plain(value)}
     if isinstance(layer["config"].get("layer"), dict):
-        _replace(layer["config"]["layer"])
-    if layer["class_name"] in _CUDNN_ON_CPU:
-        layer["class_name"], settings = _CUDNN_ON_CPU[layer["class_name"]]
-        layer["config"].update(settings)
-    elif layer["class_name"] == "GRU":
-        layer["config"].setdefault("reset_after", False)
+        config["layer"] = _on_cpu_layer(layer["config"]["layer"], cudnn)
+    class_name = layer["class_name"].removeprefix("CuDNN")
+    if cudnn and class_name in _CUDNN_ON_CPU:
+        config |= _CUDNN_ON_CPU[class_name]
+    elif class_name == "GRU":
+        config.setdefault("reset_after", False)
+    return {**layer, "class_name": class_name, "config": config}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float)

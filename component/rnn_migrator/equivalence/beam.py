@@ -1,0 +1,258 @@
+"""The evaluation as a Beam pipeline, with the verdict and figures of `evaluation.evaluate`.
+
+It keeps to what every runner does right: elements with keys, one ParDo, one combine, one write at
+the end; no `finish_bundle` and no tagged outputs, which some runners drop without a word. What
+went in is counted against what came out, so that a runner that loses cases gets no blessing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.comparison import Comparison, Thresholds
+from rnn_migrator.equivalence.evaluation import (
+    Evaluation,
+    Evaluator,
+    assumptions,
+    plan_cases,
+)
+from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
+from rnn_migrator.errors import MigrationError, NotEquivalentError, Problem, UsageError
+from rnn_migrator.files import read_json, write_json
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.migration import read_conversion, source_of
+from rnn_migrator.recognition.recognise import Recognition
+
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be evaluated, in values that any worker can open by itself.
+
+    Attributes:
+      source: Path of the legacy artifact.
+      output: Folder that `convert` wrote.
+      golden: NPZ files of recorded inputs and outputs.
+      thresholds: What counts as equivalent.
+    """
+
+    source: str
+    output: str
+    golden: tuple[str, ...] = ()
+    thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+
+    def recognise(self) -> Recognition:
+        """The source, as it was recognised when it was converted.
+
+        Raises:
+          MigrationError: It cannot be read, or is not what was converted.
+        """
+        document = read_conversion(Path(self.output))
+        recognition = source_of(Path(self.source), document)
+        found, converted = recognition.artifact.digest, document["source"]["sha256"]
+        if found != converted:
+            raise UsageError(
+                Problem(
+                    where=self.source,
+                    expected=f"the source of {self.output}, sha256 {converted}",
+                    received=f"sha256 {found}",
+                    remedy="name the source it was converted from, or convert it again",
+                )
+            )
+        return recognition
+
+    def plan(self, recognition: Recognition) -> list[Case]:
+        """The cases, the same ones in every process."""
+        return plan_cases(recognition, [Path(file) for file in self.golden])
+
+
+def evaluate_on_beam(
+    job: Job, file: Path, make_pipeline: Callable[[], beam.Pipeline]
+) -> dict[str, Any]:
+    """Evaluates a converted model on whatever runner the pipeline has.
+
+    Args:
+      job: What is evaluated.
+      file: JSON file to be written, whole or not at all; an older one is removed.
+      make_pipeline: Gives an empty pipeline.
+
+    Returns:
+      What was written: `Evaluation.to_json`.
+
+    Raises:
+      MigrationError: Source, model or recordings cannot be read, or do not belong together.
+      NotEquivalentError: The runner ended without any result.
+    """
+    recognition = job.recognise()
+    cases = job.plan(recognition)
+    verdict = _Verdict(len(cases), assumptions(recognition), job.thresholds, file)
+    file.unlink(missing_ok=True)
+    try:
+        with make_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Cases" >> beam.Create(list(enumerate(cases)))
+                | "Spread" >> beam.Reshuffle()
+                | "Compare" >> beam.ParDo(_Compare(job))
+                | "Combine" >> beam.CombineGlobally(_Merge())
+                | "Judge" >> beam.Map(verdict)
+            )
+    except MigrationError as e:
+        raise _as_raised(e) from None
+    if not file.is_file():
+        raise NotEquivalentError(
+            Problem(
+                where="the Beam runner of the evaluation",
+                expected=f"a result for {len(cases)} cases",
+                received="none",
+                remedy="use another runner, in beam_pipeline_args of the config",
+            )
+        )
+    document: dict[str, Any] = read_json(file)
+    return document
+
+
+def _as_raised(error: MigrationError) -> MigrationError:
+    """An error of a worker's, which Beam makes anew from its text, as it was before."""
+    while isinstance(error.__context__, MigrationError):
+        error = error.__context__
+    return error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stretch:
+    """What was measured in consecutive cases.
+
+    Attributes:
+      first: Index of the first case.
+      stop: One more than the index of the last.
+      comparison: The converted model and the oracles.
+      controls: The broken conversions.
+      absent: Oracles that were not to be had.
+    """
+
+    first: int = 0
+    stop: int = 0
+    comparison: Comparison = dataclasses.field(default_factory=Comparison)
+    controls: Comparison = dataclasses.field(default_factory=Comparison)
+    absent: tuple[Absence, ...] = ()
+
+    def merge(self, later: Stretch) -> Stretch:
+        """The stretch that begins with this one and ends with the later one."""
+        return Stretch(
+            self.first,
+            later.stop,
+            self.comparison.merge(later.comparison),
+            self.controls.merge(later.controls),
+            tuple(dict.fromkeys(self.absent + later.absent)),
+        )
+
+
+class _Parties:
+    """Everybody who computes, made once in a process and never pickled."""
+
+    def __init__(self, job: Job) -> None:
+        from rnn_migrator.keras_model.reload import open_converted
+
+        recognition = job.recognise()
+        target = Target(read_conversion(Path(job.output))["target"])
+        model = open_converted(Path(job.output), target, recognition.model)
+        oracles, absent = open_oracles(recognition, job.plan(recognition))
+        self._evaluator = Evaluator(recognition, model, oracles)
+        self._absent = tuple(absent)
+        # Runners call from several threads; nobody promises that an oracle stands that.
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close, oracles)
+
+    def compare(self, index: int, case: Case) -> Stretch:
+        with self._lock:
+            comparison = self._evaluator.compare(case)
+            controls = self._evaluator.compare_controls(case)
+        return Stretch(index, index + 1, comparison, controls, self._absent)
+
+
+def _close(oracles: Sequence[Oracle]) -> None:
+    for oracle in oracles:
+        oracle.close()
+
+
+class _Compare(beam.DoFn):
+    """One case, by index, to what was measured in it."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._parties: _Parties = self._shared.acquire(lambda: _Parties(self._job))
+
+    def process(self, element: tuple[int, Case]) -> Iterator[Stretch]:
+        yield self._parties.compare(*element)
+
+
+class _Merge(beam.CombineFn):
+    """Stretches into one, in the order of the cases, whatever order they come in.
+
+    The order matters to what a report says first, though not to the figures. Adjacent ones
+    are merged at once, so that little is carried about.
+    """
+
+    def create_accumulator(self) -> list[Stretch]:
+        return []
+
+    def add_input(self, accumulator: list[Stretch], stretch: Stretch) -> list[Stretch]:
+        return _join([*accumulator, stretch])
+
+    def merge_accumulators(self, accumulators: Iterable[list[Stretch]]) -> list[Stretch]:
+        return _join([stretch for stretches in accumulators for stretch in stretches])
+
+    def extract_output(self, accumulator: list[Stretch]) -> Stretch:
+        total = Stretch()
+        for stretch in accumulator:
+            total = total.merge(stretch)
+        return total
+
+
+def _join(stretches: list[Stretch]) -> list[Stretch]:
+    """The same stretches in order; adjacent ones are merged, what came twice counts once."""
+    joined: list[Stretch] = []
+    for stretch in sorted(stretches, key=lambda stretch: stretch.first):
+        if joined and stretch.first < joined[-1].stop:
+            continue
+        if joined and stretch.first == joined[-1].stop:
+            joined[-1] = joined[-1].merge(stretch)
+        else:
+            joined.append(stretch)
+    return joined
+
+
+@dataclasses.dataclass(frozen=True)
+class _Verdict:
+    """Judges all that was measured, and writes it down."""
+
+    sent: int
+    assumptions: tuple[str, ...]
+    thresholds: Thresholds
+    file: Path
+
+    def __call__(self, stretch: Stretch) -> str:
+        evaluation = Evaluation(
+            stretch.comparison,
+            stretch.controls,
+            self.sent,
+            stretch.absent,
+            self.assumptions,
+            self.thresholds,
+        )
+        write_json(self.file, evaluation.to_json())
+        return evaluation.reason

@@ -1,0 +1,77 @@
+"""The legacy graph itself, imported and run on CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rnn_migrator.canonical import Array
+from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.legacy_session import LegacyLoop
+from rnn_migrator.equivalence.oracles.base import Oracle, register
+from rnn_migrator.errors import Problem, UnsupportedError
+from rnn_migrator.recognition.recognise import Recognition
+
+
+@register
+class LegacyGraphRun(Oracle):
+    """The recurrent part of the graph beside the checkpoint, with the checkpoint's variables."""
+
+    name = "legacy graph"
+    rank = 1
+
+    def __init__(self, loop: LegacyLoop) -> None:
+        self._loop = loop
+
+    @classmethod
+    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> LegacyGraphRun:
+        """See `Oracle.open`."""
+        found = recognition.legacy_graph
+        if found is None:
+            raise UnsupportedError(
+                Problem(
+                    where=str(recognition.artifact.path),
+                    expected="a checkpoint with its graph",
+                    received="no .meta beside the weights",
+                    remedy="put the .meta file beside the checkpoint",
+                )
+            )
+        return cls(LegacyLoop(found.graph, recognition.artifact.read, found.layers))
+
+    def adapt(self, case: Case) -> Case:
+        """The case repeated or cut to the batch and time that the graph is made for."""
+        shape = case.inputs["inputs"].shape
+        batch = self._loop.fixed_batch or shape[0]
+        steps = shape[1] if case.signature == "step" else self._loop.fixed_time or shape[1]
+        if (batch, steps) == shape[:2]:
+            return case
+        inputs = {name: _resize(array, batch) for name, array in case.inputs.items()}
+        if case.signature != "step":
+            inputs["inputs"] = _resize(inputs["inputs"].swapaxes(0, 1), steps).swapaxes(0, 1)
+        if "sequence_length" in inputs:
+            inputs["sequence_length"] = np.minimum(inputs["sequence_length"], np.int32(steps))
+        return dataclasses.replace(case, inputs=inputs, expected=None)
+
+    def run(self, case: Case) -> Mapping[str, Array] | None:
+        """See `Oracle.run`."""
+        inputs = dict(case.inputs)
+        x, lengths = inputs.pop("inputs"), inputs.pop("sequence_length", None)
+        if case.signature == "step":
+            if self._loop.fixed_time not in (None, 1):
+                return None
+            results = self._loop.run(x[:, None], None, inputs)
+            return {**results, "outputs": results["outputs"][:, 0]}
+        if lengths is not None and not self._loop.accepts_lengths:
+            return None
+        return self._loop.run(x, lengths)
+
+    def close(self) -> None:
+        """See `Oracle.close`."""
+        self._loop.close()
+
+
+def _resize(array: Array, size: int) -> Array:
+    """The first `size` rows of an array, repeated where there are fewer."""
+    return np.ascontiguousarray(array[np.arange(size) % len(array)])

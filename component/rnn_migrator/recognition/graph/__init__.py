@@ -1,0 +1,1 @@
+"""Reading recurrent cells off a legacy graph: one file for each thing that is read."""

@@ -1,0 +1,1 @@
+"""The library as components of a TFX pipeline: they unpack, call, and record."""

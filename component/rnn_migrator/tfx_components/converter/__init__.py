@@ -1,0 +1,1 @@
+"""Component that converts a legacy model."""

@@ -1,0 +1,98 @@
+"""Executor of `RnnConverter`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils.path_utils import serving_model_dir
+
+from rnn_migrator.errors import Problem, UsageError
+from rnn_migrator.files import atomic_folder
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage import record
+from rnn_migrator.migration import Request, convert
+from rnn_migrator.tfx_components import keys
+from rnn_migrator.tfx_components.recording import write_properties
+
+_SAVED_MODEL = "saved_model"
+
+_logger = logging.getLogger(__name__)
+
+
+class Executor(BaseExecutor):
+    """Calls `rnn_migrator.convert`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Converts one legacy model.
+
+        Args:
+          input_dict: `legacy_model`: one `LegacyModel`; its `sha256` is checked, if it has one.
+          output_dict: `model`: one `Model`. Its folder is an output of `rnn-migrate convert` with
+            the SavedModel at `Format-Serving` (`saved_model` is a link to it); its custom
+            properties say where it came from, see `record.conversion_properties`.
+          exec_properties: `settings` (JSON list), `target`, `strict` (JSON), `architecture` (path);
+            `architecture_sha256` and `converter_version` are there for the cache.
+
+        Raises:
+          MigrationError: It cannot be converted; nothing is written.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        legacy_model = artifact_utils.get_single_instance(input_dict[keys.LEGACY_MODEL])
+        model = artifact_utils.get_single_instance(output_dict[keys.MODEL])
+        architecture = exec_properties.get(keys.ARCHITECTURE)
+        request = Request(
+            source=Path(legacy_model.uri),
+            architecture=Path(architecture) if architecture else None,
+            settings=tuple(json.loads(exec_properties[keys.SETTINGS])),
+            target=Target(exec_properties[keys.TARGET]),
+            strict=json.loads(exec_properties[keys.STRICT]),
+        )
+        sha256 = legacy_model.get_string_custom_property(record.SHA256)
+        document = convert_to_artifact(request, Path(model.uri), sha256)
+        write_properties(self._context, record.conversion_properties(document), model)
+
+
+def convert_to_artifact(request: Request, folder: Path, sha256: str) -> dict[str, Any]:
+    """Converts a source into the folder of a `Model` artifact.
+
+    Args:
+      request: What and how.
+      folder: The artifact's; an empty one that exists already is replaced.
+      sha256: Digest the source should have; "" for any.
+
+    Returns:
+      The content of `conversion.json`.
+
+    Raises:
+      MigrationError: It cannot be converted, or is not what was imported; nothing is written.
+    """
+    with atomic_folder(folder, force=True) as scratch:
+        document = convert(request, scratch, force=True, progress=_logger.info)
+        _check_digest(request.source, sha256, document["source"]["sha256"])
+        serving = Path(serving_model_dir(str(scratch)))
+        (scratch / _SAVED_MODEL).rename(serving)
+        (scratch / _SAVED_MODEL).symlink_to(serving.name)
+    return document
+
+
+def _check_digest(source: Path, imported: str, found: str) -> None:
+    if imported and imported != found:
+        raise UsageError(
+            Problem(
+                where=str(source),
+                expected=f"the bytes that were imported, sha256 {imported}",
+                received=f"sha256 {found}",
+                remedy="leave the source alone while the pipeline runs, and run it again",
+            )
+        )

@@ -1,0 +1,1 @@
+"""Component that compares a converted model with its source, on Beam."""

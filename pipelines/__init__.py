@@ -1,0 +1,1 @@
+"""The one pipeline of RNN Migrator, its configuration, and what runs it."""

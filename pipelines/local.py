@@ -1,0 +1,191 @@
+"""The pipeline on this machine: LocalDagRunner, and Beam's DirectRunner unless told otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import MigrationConfig, load_config
+from rnn_migrator.errors import ExitStatus, Problem, UsageError
+from rnn_migrator.files import read_json
+from rnn_migrator.lineage import record
+from rnn_migrator.lineage.graph import Artifact, is_cached, read_artifact
+from rnn_migrator.lineage.query import LineageAnswer, answer, push_destination
+from rnn_migrator.lineage.store import open_store
+from rnn_migrator.migration import read_conversion, recognise_source
+
+Progress = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+      run_id: Its name in ML Metadata.
+      blessed: Whether the model may replace the old one.
+      model: Folder of the converted model, an output of `rnn-migrate convert`.
+      conversion: Content of its `conversion.json`.
+      evaluation_file: The `evaluation.json`.
+      evaluation: Its content; `reason` is the verdict in one line.
+      pushed: Folder the model was pushed to, None if it is not blessed.
+      cached: Components whose earlier result was taken, since nothing had changed.
+      metadata: SQLite file of ML Metadata.
+      lineage: What ML Metadata says of the model.
+    """
+
+    run_id: str
+    blessed: bool
+    model: Path
+    conversion: dict[str, Any]
+    evaluation_file: Path
+    evaluation: dict[str, Any]
+    pushed: Path | None
+    cached: tuple[str, ...]
+    metadata: Path
+    lineage: LineageAnswer
+
+    @property
+    def status(self) -> ExitStatus:
+        """The exit status of the command."""
+        return ExitStatus.OK if self.blessed else ExitStatus.NOT_EQUIVALENT
+
+
+def run_local(config_path: Path, progress: Progress = _silent) -> RunResult:
+    """Runs a migration on this machine, from the legacy artifact to the pushed model.
+
+    A model that is not blessed is not pushed; that is a result, not an error.
+
+    Args:
+      config_path: YAML file of the migration.
+      progress: Told each stage before it begins.
+
+    Raises:
+      MigrationError: The config is wrong, or the source cannot be converted.
+    """
+    config = load_config(config_path)
+    progress("reading and recognising the source")
+    _check(config)
+    progress("loading TFX, which takes a while")
+    with _only_stages(progress):
+        from pipelines.migration import create_pipeline
+
+        run_id = _run(create_pipeline(config))
+    return _result(config, run_id)
+
+
+def _check(config: MigrationConfig) -> None:
+    """Refuses what cannot be converted or compared before anything is started or recorded."""
+    from rnn_migrator.equivalence.evaluation import plan_cases
+
+    plan_cases(recognise_source(config.request), config.evaluation.golden)
+
+
+def _run(pipeline: Any) -> str:
+    """Runs a pipeline; gives the name of the run."""
+    from tfx.dsl.compiler import constants
+    from tfx.dsl.compiler.compiler import Compiler
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
+
+    # The runner gives a run a name that it keeps to itself, unless it has one already.
+    run_id = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    compiled = Compiler().compile(pipeline)
+    substitute_runtime_parameter(compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    LocalDagRunner().run_with_ir(compiled)
+    return run_id
+
+
+class _Stages(logging.Handler):
+    """Passes on what our own components log."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress(record.getMessage())
+
+
+@contextlib.contextmanager
+def _only_stages(progress: Progress) -> Iterator[None]:
+    """Keeps warnings and logs of the frameworks off the terminal, and passes on our own."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for name in ("", "absl", "tensorflow", "apache_beam"):
+            stack.enter_context(_handlers(name, logging.NullHandler()))
+        stack.enter_context(_handlers("rnn_migrator", _Stages(progress), logging.INFO))
+        yield
+
+
+@contextlib.contextmanager
+def _handlers(name: str, handler: logging.Handler, level: int = logging.CRITICAL) -> Iterator[None]:
+    """Gives a logger one handler instead of those it has."""
+    logger = logging.getLogger(name)
+    before = (logger.handlers, logger.level, logger.propagate)
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+
+
+def _result(config: MigrationConfig, run_id: str) -> RunResult:
+    from rnn_migrator.equivalence.beam import EVALUATION_FILE
+
+    metadata = config.output.metadata
+    store = open_store(metadata)
+    context = store.get_context_by_type_and_name("pipeline_run", run_id)
+    executions = sorted(store.get_executions_by_context(context.id), key=lambda e: e.id)
+    events = store.get_events_by_execution_ids([execution.id for execution in executions])
+    artifacts = store.get_artifacts_by_id({event.artifact_id for event in events})
+    made = {artifact.type: read_artifact(artifact, artifact.type) for artifact in artifacts}
+    model = Path(made[record.MODEL].uri)
+    pushed = _pushed(made[record.PUSHED_MODEL], config)
+    asked = made[record.PUSHED_MODEL if pushed else record.MODEL]
+    evaluation_file = Path(made[record.EVALUATION].uri) / EVALUATION_FILE
+    evaluation = read_json(evaluation_file)
+    return RunResult(
+        run_id=run_id,
+        blessed=record.is_blessed(evaluation),
+        model=model,
+        conversion=read_conversion(model),
+        evaluation_file=evaluation_file,
+        evaluation=evaluation,
+        pushed=pushed,
+        cached=tuple(e.type.rpartition(".")[-1] for e in executions if is_cached(e)),
+        metadata=metadata,
+        lineage=answer(store, asked, str(pushed or model), str(metadata)),
+    )
+
+
+def _pushed(artifact: Artifact, config: MigrationConfig) -> Path | None:
+    """Where the model was pushed to; an earlier push that was taken from the cache must be there.
+
+    Raises:
+      UsageError: It has been removed since.
+    """
+    destination = push_destination(artifact)
+    if not destination or Path(destination).is_dir():
+        return Path(destination) if destination else None
+    raise UsageError(
+        Problem(
+            where=str(config.output.serving),
+            expected=f"the model that an earlier run of {config.name} pushed to {destination}",
+            received="no such folder",
+            remedy="run once with `cache: false` in the config, to convert and push it again",
+        )
+    )

@@ -1,0 +1,193 @@
+"""The evaluation on Beam: the same verdict as in one process, whatever the runner does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
+from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError, UsageError
+from rnn_migrator.files import plain_json
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage import record
+from rnn_migrator.migration import Request, convert, source_of
+from tests.legacy_lab.cases import Case
+
+if TYPE_CHECKING:
+    from rnn_migrator.equivalence.beam import Job
+
+pytestmark = [pytest.mark.tfx, pytest.mark.slow]
+
+IN_MEMORY = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
+TWO_THREADS = [
+    "--runner=DirectRunner",
+    "--direct_running_mode=multi_threading",
+    "--direct_num_workers=2",
+]
+
+
+def runner(*arguments: str) -> Callable[[], Any]:
+    import apache_beam as beam
+
+    return lambda: beam.Pipeline(argv=list(arguments or IN_MEMORY))
+
+
+@pytest.fixture(scope="module")
+def case(cases: dict[str, Case]) -> Case:
+    return cases["tf1_stacked_lstm"]
+
+
+@pytest.fixture(scope="module")
+def output(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("converted") / "out"
+    convert(Request(case.source, target=Target.CPU), folder)
+    return folder
+
+
+@pytest.fixture
+def job(case: Case, output: Path) -> Job:
+    from rnn_migrator.equivalence.beam import Job
+
+    return Job(str(case.source), str(output), (str(case.goldens["with_lengths"]),))
+
+
+@pytest.fixture(scope="module")
+def expected(case: Case, output: Path) -> dict[str, Any]:
+    from rnn_migrator.keras_model.reload import open_converted
+
+    recognition = source_of(case.source, json.loads((output / "conversion.json").read_text()))
+    model = open_converted(output, Target.CPU, recognition.model)
+    plan = plan_cases(recognition, [case.goldens["with_lengths"]])
+    return plain_json(evaluate(recognition, model, plan).to_json())
+
+
+@pytest.mark.parametrize("arguments", [IN_MEMORY, TWO_THREADS], ids=["in memory", "threads"])
+def test_gives_the_figures_of_the_evaluation_in_one_process(
+    job: Job, expected: dict[str, Any], tmp_path: Path, arguments: list[str]
+) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    file = tmp_path / "evaluation.json"
+    found = evaluate_on_beam(job, file, runner(*arguments))
+    assert found == expected
+    assert json.dumps(found) == json.dumps(expected), "the same, in the same order"
+    assert json.loads(file.read_text()) == found
+    assert found["verdict"] == "blessed"
+    assert "recorded outputs" in found["oracles"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_recordings_of_another_model_are_not_blessed(job: Job, case: Case, tmp_path: Path) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    arrays = dict(np.load(case.goldens["with_lengths"]))
+    arrays["out:outputs"] = arrays["out:outputs"] + np.float32(1e-3)
+    np.savez(tmp_path / "golden.npz", **arrays)
+    wrong = dataclasses.replace(job, golden=(str(tmp_path / "golden.npz"),))
+    found = evaluate_on_beam(wrong, tmp_path / "evaluation.json", runner())
+    assert found["verdict"] == "not blessed"
+    assert "recorded outputs" in found["reason"]
+
+
+def test_a_runner_that_loses_a_case_gets_no_blessing(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import apache_beam as beam
+
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    monkeypatch.setattr(beam, "Reshuffle", lambda: beam.Filter(lambda element: element[0] != 3))
+    found = evaluate_on_beam(job, tmp_path / "evaluation.json", runner())
+    assert found["verdict"] == "not blessed"
+    sent = found["cases"]["sent"]
+    assert f"{sent - 1} cases compared of {sent} sent" in found["reason"]
+
+
+def test_a_runner_that_repeats_cases_changes_nothing(
+    job: Job, expected: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import apache_beam as beam
+
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    monkeypatch.setattr(beam, "Reshuffle", lambda: beam.FlatMap(lambda element: [element] * 2))
+    assert evaluate_on_beam(job, tmp_path / "evaluation.json", runner()) == expected
+
+
+def test_a_runner_that_gives_nothing_is_an_error(job: Job, tmp_path: Path) -> None:
+    import apache_beam as beam
+
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    class Idle(beam.Pipeline):
+        def run(self, test_runner_api: Any = "AUTO") -> Any:
+            return beam.Pipeline(argv=IN_MEMORY).run()
+
+    (tmp_path / "evaluation.json").write_text('{"verdict": "blessed"}')
+    with pytest.raises(NotEquivalentError, match="Beam runner"):
+        evaluate_on_beam(job, tmp_path / "evaluation.json", Idle)
+
+
+def test_another_source_is_refused(job: Job, cases: dict[str, Case], tmp_path: Path) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    other = dataclasses.replace(job, source=str(cases["tf1_stacked_lstm_no_meta"].source))
+    with pytest.raises(UsageError, match="sha256"):
+        evaluate_on_beam(other, tmp_path / "evaluation.json", runner())
+
+
+def test_an_error_of_a_worker_comes_as_it_was_raised(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rnn_migrator.equivalence import beam
+
+    problem = Problem("the model", "a model", "rubble", "convert it again")
+
+    def refuse(*_: Any) -> Any:
+        raise UnreadableError(problem)
+
+    monkeypatch.setattr(beam, "open_oracles", refuse)
+    with pytest.raises(UnreadableError) as error:
+        beam.evaluate_on_beam(job, tmp_path / "evaluation.json", runner())
+    assert error.value.problems == (problem,)
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_nan_is_not_blessed(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+    from rnn_migrator.keras_model import reload
+
+    def open_broken(*arguments: Any) -> Any:
+        model = reload.open_saved_model(Path(job.output) / "saved_model")
+
+        def call(signature: str, inputs: Any) -> Any:
+            outputs = model(signature, inputs)
+            outputs["h_0"][0, 0] = np.nan
+            return outputs
+
+        return call
+
+    monkeypatch.setattr(reload, "open_converted", open_broken)
+    found = evaluate_on_beam(job, tmp_path / "evaluation.json", runner())
+    assert found["verdict"] == "not blessed"
+    assert "NaN" in found["reason"]
+    assert record.evaluation_properties(found)["verdict"] == "not blessed"
+
+
+def test_stretches_are_joined_in_order_and_what_came_twice_counts_once() -> None:
+    from rnn_migrator.equivalence.beam import Stretch, _join
+    from rnn_migrator.equivalence.comparison import Comparison
+
+    def stretch(index: int) -> Stretch:
+        return Stretch(index, index + 1, Comparison((f"case {index}",)), Comparison())
+
+    some = _join([stretch(0), stretch(1)])
+    joined = _join([stretch(3), stretch(1), *some, stretch(5), stretch(3)])
+    assert [(found.first, found.stop) for found in joined] == [(0, 2), (3, 4), (5, 6)]
+    assert joined[0].comparison.cases == ("case 0", "case 1")

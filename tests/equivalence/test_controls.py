@@ -1,0 +1,103 @@
+"""Conversions broken on purpose: that they are there, are broken, and show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn_migrator.canonical import CanonicalModel
+from rnn_migrator.equivalence.cases import probe_cases
+from rnn_migrator.equivalence.controls import broken_models
+from rnn_migrator.equivalence.oracles.formulas import Formulas
+from tests.equivalence.lab import DISTINCT, LabModel
+
+SWAPS_LSTM = {"candidate and forget gates swapped", "input and output gates swapped"}
+EXPECTED = {
+    "tf1_stacked_lstm": SWAPS_LSTM
+    | {
+        "forget bias off by one",
+        "sigmoid and hard sigmoid mistaken",
+        "masked output repeated",
+    },
+    "tf1_bidirectional_gru": {
+        "update and reset gates swapped",
+        "sigmoid and hard sigmoid mistaken",
+        "masked output repeated",
+    },
+    "keras2_lstm_hard_sigmoid": SWAPS_LSTM
+    | {
+        "forget bias off by one",
+        "sigmoid and hard sigmoid mistaken",
+        "hard sigmoid of Keras 3",
+    },
+    "keras2_cudnn_lstm": SWAPS_LSTM
+    | {
+        "forget bias off by one",
+        "second bias lost",
+        "sigmoid and hard sigmoid mistaken",
+    },
+    "keras2_gru_cudnn": {
+        "update and reset gates swapped",
+        "second bias lost",
+        "sigmoid and hard sigmoid mistaken",
+    },
+}
+labs = pytest.mark.parametrize("lab", DISTINCT.values(), ids=DISTINCT)
+
+
+def difference(one: CanonicalModel, other: CanonicalModel) -> float:
+    """Largest difference of two models over the probes."""
+    worst = 0.0
+    for case in probe_cases(one):
+        results = [Formulas(model).run(case.signature, case.inputs) for model in (one, other)]
+        worst = max(worst, *(np.max(np.abs(results[0][n] - results[1][n])) for n in results[0]))
+    return worst
+
+
+def tensors(model: CanonicalModel) -> dict[str, Any]:
+    return {
+        f"{layer.name}/{prefix}/{role}": tensor.tobytes()
+        for layer in model.recurrent_layers
+        for prefix, direction in layer.directions.items()
+        for role, tensor in direction.source.tensors.items()
+    }
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_mistake_that_can_be_made_is_there(name: str) -> None:
+    assert set(broken_models(DISTINCT[name].recognition.model)) == EXPECTED[name]
+
+
+@labs
+def test_every_mistake_shows_on_the_probes(lab: LabModel) -> None:
+    model = lab.recognition.model
+    for name, broken in broken_models(model).items():
+        assert difference(model, broken) > 1e-3, name
+
+
+@labs
+def test_the_model_is_left_as_it_was(lab: LabModel) -> None:
+    model = lab.recognition.model
+    before = tensors(model)
+    for broken in broken_models(model).values():
+        assert broken is not model
+    assert tensors(model) == before
+
+
+@labs
+def test_a_mistake_is_one_mistake(lab: LabModel) -> None:
+    """Every layer but the broken one is the same, and names and wiring with it."""
+    model = lab.recognition.model
+    for name, broken in broken_models(model).items():
+        assert [node.inbound for node in broken.nodes] == [node.inbound for node in model.nodes]
+        assert [n.layer.name for n in broken.nodes] == [n.layer.name for n in model.nodes]
+        if name == "masked output repeated":
+            continue
+        changed = [
+            one.name
+            for one, other in zip(model.recurrent_layers, broken.recurrent_layers, strict=True)
+            if one is not other
+        ]
+        assert changed == [model.recurrent_layers[0].name]

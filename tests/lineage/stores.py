@@ -1,0 +1,56 @@
+"""Stores of ML Metadata written by hand, as the orchestrators would have left them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Writer:
+    """Writes artifacts and executions into a store on SQLite."""
+
+    def __init__(self, file: Path) -> None:
+        import ml_metadata
+        from ml_metadata.proto import metadata_store_pb2
+
+        self.mlmd = metadata_store_pb2
+        config = self.mlmd.ConnectionConfig()
+        config.sqlite.filename_uri = str(file)
+        self.store = ml_metadata.MetadataStore(config)
+
+    def artifact(self, kind: str, uri: str, **properties: str | int | float) -> int:
+        """An artifact with custom properties; gives its number."""
+        number = self.store.put_artifact_type(self.mlmd.ArtifactType(name=kind))
+        artifact = self.mlmd.Artifact(type_id=number, uri=uri, state=self.mlmd.Artifact.LIVE)
+        for key, value in properties.items():
+            field = {str: "string_value", int: "int_value", float: "double_value"}[type(value)]
+            setattr(artifact.custom_properties[key], field, value)
+        return int(self.store.put_artifacts([artifact])[0])
+
+    def execution(
+        self,
+        component: str,
+        inputs: Sequence[int] = (),
+        outputs: Sequence[int] = (),
+        state: str = "COMPLETE",
+        output_event: str = "OUTPUT",
+    ) -> int:
+        """An execution with its events; gives its number."""
+        number = self.store.put_execution_type(self.mlmd.ExecutionType(name=component))
+        execution = self.mlmd.Execution(
+            type_id=number, last_known_state=self.mlmd.Execution.State.Value(state)
+        )
+        [identity] = self.store.put_executions([execution])
+        kinds: Mapping[str, Sequence[int]] = {"INPUT": inputs, output_event: outputs}
+        events: list[Any] = [
+            self.mlmd.Event(
+                artifact_id=artifact,
+                execution_id=identity,
+                type=self.mlmd.Event.Type.Value(kind),
+            )
+            for kind, artifacts in kinds.items()
+            for artifact in artifacts
+        ]
+        self.store.put_events(events)
+        return int(identity)

@@ -1,0 +1,145 @@
+"""The YAML of a migration: what it may say, and what is said of what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import load_config
+from rnn_migrator.errors import UsageError
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.recognition.settings import parse_settings
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+WHOLE = """
+name: stacked-lstm
+source:
+  path: models/model.ckpt
+  architecture: architecture.json
+  set: [forget_bias=1.0, "layer[1].forget_bias=0"]
+target: cpu
+strict: true
+evaluation: {golden: [golden.npz], factor: 4, floor: 1e-6}
+output:
+  root: ../runs
+  serving: /srv/models
+  metadata: ../metadata.sqlite
+cache: false
+beam_pipeline_args: [--runner=DirectRunner]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "configs").mkdir()
+    for name in ("architecture.json", "golden.npz"):
+        (tmp_path / "configs" / name).touch()
+    return tmp_path / "configs"
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "config.yaml").write_text(text)
+    return folder / "config.yaml"
+
+
+def test_every_key(folder: Path) -> None:
+    config = load_config(write(folder, WHOLE))
+    assert config.source.path == folder / "models" / "model.ckpt"
+    assert config.source.architecture == folder / "architecture.json"
+    assert config.source.set == ("forget_bias=1.0", "layer[1].forget_bias=0")
+    assert config.evaluation.golden == (folder / "golden.npz",)
+    assert config.evaluation.thresholds.factor == 4.0
+    assert config.evaluation.thresholds.floor == 1e-6
+    assert config.output.root == folder.parent / "runs"
+    assert config.output.serving == Path("/srv/models")
+    assert config.output.metadata == folder.parent / "metadata.sqlite"
+    assert config.request.target is Target.CPU
+    assert config.request.strict
+    assert not config.cache
+    assert config.beam_pipeline_args == ("--runner=DirectRunner",)
+
+
+def test_what_may_be_left_out(folder: Path) -> None:
+    text = (
+        "name: a\nsource: {path: w.npz, set: {forget_bias: 0, cell_clip: null}}\noutput: {root: r}"
+    )
+    config = load_config(write(folder, text))
+    assert config.source.set == ("forget_bias=0", "cell_clip=none")
+    assert parse_settings(config.source.set).get("cell_clip").value is None  # type: ignore[union-attr]
+    assert config.target is Target.PORTABLE
+    assert config.output.serving == folder / "r" / "serving"
+    assert config.output.metadata == folder / "r" / "metadata.sqlite"
+    assert config.cache
+    assert not config.strict
+
+
+def test_paths_do_not_depend_on_the_working_directory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, WHOLE)
+    monkeypatch.chdir(folder.parent)
+    assert load_config(Path("configs/config.yaml")) == load_config(folder / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("strict: true", "strickt: true", 8, ["strickt", "strict"]),
+        ("  path: models/model.ckpt", "", 3, ["source.path", "nothing", "path, architecture, set"]),
+        ("  set:", "  sets: []\n  set:", 6, ["source.sets", "no such key", "architecture, set"]),
+        ("target: cpu", "target: tpu", 7, ["'cpu', 'gpu' or 'portable'", "'tpu'"]),
+        ("factor: 4", "factor: four", 9, ["evaluation.factor", "number", "'four'"]),
+        ("factor: 4", "factor: -4", 9, ["evaluation.factor", "greater than 0"]),
+        ("golden: [golden.npz]", "golden: [missing.npz]", 9, ["golden.0", "there is none at"]),
+        ("architecture: arch", "architecture: no_arch", 5, ["there is none at", "no_architecture"]),
+        ("  root: ../runs\n", "", 10, ["output.root", "nothing", "root, serving, metadata"]),
+        ("name: stacked-lstm", "name: Stacked LSTM", 2, ["name", "pattern"]),
+        ("cache: false", "cache: maybe", 14, ["cache", "'maybe'"]),
+        ("set: [forget", "set: [{a: 1}, forget", 6, ["source.set.0", "string"]),
+    ],
+)
+def test_one_mistake_gives_one_message_with_its_line(
+    folder: Path, old: str, new: str, line: int, words: list[str]
+) -> None:
+    assert old in WHOLE
+    file = write(folder, WHOLE.replace(old, new))
+    with pytest.raises(UsageError) as error:
+        load_config(file)
+    message = str(error.value.problems[0])
+    assert f"{file}, line {line}," in message
+    assert all(word in message for word in words), message
+
+
+def test_all_mistakes_at_once(folder: Path) -> None:
+    text = WHOLE.replace("target: cpu", "target: tpu").replace("cache: false", "cache: maybe")
+    with pytest.raises(UsageError) as error:
+        load_config(write(folder, text))
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "just words", "!!python/name:os.system x"])
+def test_what_is_no_config(folder: Path, text: str) -> None:
+    file = write(folder, text)
+    with pytest.raises(UsageError, match=str(file)):
+        load_config(file)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load_config(tmp_path / "config.yaml")
+
+
+def test_every_config_of_the_project_can_be_recognised() -> None:
+    from rnn_migrator.migration import recognise_source
+
+    files = sorted(CONFIGS.glob("*.yaml"))
+    assert len(files) >= 4
+    names = set()
+    for file in files:
+        config = load_config(file)
+        names.add(config.name)
+        assert recognise_source(config.request).model.recurrent_layers
+        assert config.output.root.parent == CONFIGS.parent / "runs"
+    assert len(names) == len(files)

@@ -1,0 +1,173 @@
+"""Tests of reading a MetaGraph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn_migrator.errors import UnreadableError
+from rnn_migrator.readers import metagraph
+from rnn_migrator.readers.metagraph import Graph, Tensor, read_metagraph
+from tests.legacy_lab.cases import Case
+from tests.recognition.legacy_graphs import Lstm, save, unroll, v1
+
+
+@pytest.fixture(scope="module")
+def meta(cases: dict[str, Case]) -> Path:
+    return cases["tf1_basic_lstm_fb0"].folder / "model.ckpt.meta"
+
+
+@pytest.fixture(scope="module")
+def graph(meta: Path) -> Graph:
+    return read_metagraph(meta)
+
+
+def edited(meta: Path, folder: Path, edit: Callable[[Any], None]) -> Path:
+    """Returns a copy of a MetaGraph after an edit."""
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    content = meta_graph_pb2.MetaGraphDef.FromString(meta.read_bytes())
+    edit(content)
+    path = folder / "edited.meta"
+    path.write_bytes(content.SerializeToString())
+    return path
+
+
+def test_what_wrote_the_file(graph: Graph) -> None:
+    assert graph.tensorflow_version == "1.15.5"
+    assert graph.definition.versions.producer == 134
+
+
+def test_edges_lead_both_ways(graph: Graph) -> None:
+    [split] = graph.with_op("Split")
+    for port in range(4):
+        [use, *_] = graph.consumers(Tensor(split.name, port))
+        assert use.node.inputs[use.position] == Tensor(split.name, port)
+    assert graph.producer(split.inputs[1]).op == "BiasAdd"
+    assert graph.consumers(Tensor(split.name, 4)) == ()
+
+
+def test_ops_go_without_their_version(graph: Graph) -> None:
+    assert {node.op for node in graph.with_op("TensorArrayRead")} == {"TensorArrayReadV3"}
+    assert not list(graph.with_op("TensorArrayReadV3"))
+
+
+def test_control_edges_are_no_data(graph: Graph) -> None:
+    node = next(node for node in graph.nodes.values() if node.controls and node.inputs)
+    assert not any(tensor.node.startswith("^") for tensor in node.inputs)
+    assert all(name in graph.nodes for name in node.controls)
+
+
+def test_constants(graph: Graph) -> None:
+    axis = graph.producer(next(graph.with_op("Split")).inputs[0])
+    assert graph.value(axis) == 1
+    assert graph.value(next(graph.with_op("Split"))) is None
+
+
+def test_variables_by_their_names_in_the_checkpoint(graph: Graph, cases: dict[str, Case]) -> None:
+    saved = cases["tf1_basic_lstm_fb0"].variables
+    assert set(graph.variables) == set(saved)
+    for name, shape in saved.items():
+        assert graph.variable_shape(name) == shape
+
+
+def test_variables_that_the_saver_renames(tmp_path: Path) -> None:
+    names = {"rnn/lstm_cell/kernel": "net/K", "rnn/lstm_cell/bias": "net/b"}
+    graph = read_metagraph(save(tmp_path, unroll(Lstm()), names=names).meta)
+    assert graph.variables["net/K"] == "rnn/lstm_cell/kernel"
+    assert graph.keys["rnn/lstm_cell/bias"] == "net/b"
+    assert "rnn/lstm_cell/kernel" not in graph.variables
+
+
+def test_names_of_another_saver_do_not_count(tmp_path: Path) -> None:
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        tensors = unroll(Lstm())(inputs, lengths)
+        v1.train.Saver({f"averaged/{v.op.name}": v for v in v1.global_variables()})
+        return tensors
+
+    graph = read_metagraph(save(tmp_path, build, train=False).meta)
+    assert set(graph.variables) == {"rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"}
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.999])
+def test_file_cut_short(meta: Path, tmp_path: Path, kept: float) -> None:
+    content = meta.read_bytes()
+    path = tmp_path / "cut.meta"
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(UnreadableError, match="whole MetaGraph"):
+        read_metagraph(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"model_checkpoint_path: 'model.ckpt'\n", bytes(range(256)) * 40],
+    ids=["nothing", "text", "noise"],
+)
+def test_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.meta"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError):
+        read_metagraph(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="no readable file"):
+        read_metagraph(tmp_path / "absent.meta")
+
+
+def test_file_over_the_limit(meta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metagraph, "SIZE_LIMIT", 1000)
+    with pytest.raises(UnreadableError, match="limit"):
+        read_metagraph(meta)
+
+
+def test_input_from_nowhere(meta: Path, tmp_path: Path) -> None:
+    def edit(content: Any) -> None:
+        content.graph_def.node[-1].input.append("absent")
+
+    with pytest.raises(UnreadableError, match="'absent', which does not exist"):
+        read_metagraph(edited(meta, tmp_path, edit))
+
+
+def test_two_nodes_of_one_name(meta: Path, tmp_path: Path) -> None:
+    def edit(content: Any) -> None:
+        content.graph_def.node.add(name=content.graph_def.node[0].name, op="NoOp")
+
+    with pytest.raises(UnreadableError, match="two nodes"):
+        read_metagraph(edited(meta, tmp_path, edit))
+
+
+def test_node_with_too_few_inputs(meta: Path, tmp_path: Path) -> None:
+    def edit(content: Any) -> None:
+        content.graph_def.node.add(name="short", op="MatMul")
+
+    with pytest.raises(UnreadableError, match="MatMul of 0 inputs"):
+        read_metagraph(edited(meta, tmp_path, edit))
+
+
+def test_constant_that_claims_gigabytes_is_not_decoded(meta: Path, tmp_path: Path) -> None:
+    def edit(content: Any) -> None:
+        node = content.graph_def.node.add(name="huge", op="Const")
+        tensor = node.attr["value"].tensor
+        tensor.dtype, tensor.float_val[:] = 1, [0.5]
+        for _ in range(2):
+            tensor.tensor_shape.dim.add(size=1 << 20)
+
+    graph = read_metagraph(edited(meta, tmp_path, edit))
+    assert graph.value(graph.nodes["huge"]) is None
+
+
+def test_constant_that_does_not_fit_its_shape(meta: Path, tmp_path: Path) -> None:
+    def edit(content: Any) -> None:
+        node = content.graph_def.node.add(name="odd", op="Const")
+        tensor = node.attr["value"].tensor
+        tensor.dtype, tensor.tensor_content = 1, np.zeros(3, np.float32).tobytes()
+        tensor.tensor_shape.dim.add(size=4)
+
+    graph = read_metagraph(edited(meta, tmp_path, edit))
+    with pytest.raises(UnreadableError, match="odd cannot be decoded"):
+        graph.value(graph.nodes["odd"])

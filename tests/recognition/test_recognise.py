@@ -1,0 +1,150 @@
+"""From an artifact to its meaning: which stack, which facts, which problems."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from rnn_migrator.canonical import Origin
+from rnn_migrator.errors import ExitStatus, UnsupportedError
+from rnn_migrator.readers import open_artifact
+from rnn_migrator.recognition.recognise import Recognition, recognise
+from rnn_migrator.recognition.settings import parse_settings
+from tests.legacy_lab.cases import Case
+from tests.recognition.artifacts import Shapes, artifact, gru, lstm, model_of
+
+TWO = lstm("encoder/rnn/lstm_cell", 3, 5) | gru("decoder/rnn/gru_cell", 4, 6)
+
+
+def refused(shapes: Shapes, *settings: str) -> str:
+    with pytest.raises(UnsupportedError) as caught:
+        model_of(artifact(shapes), *settings)
+    assert caught.value.status == ExitStatus.UNSUPPORTED == 3
+    return str(caught.value)
+
+
+def recognised(case: Case, *settings: str) -> Recognition:
+    return recognise(open_artifact(case.source, case.architecture), parse_settings(settings))
+
+
+def test_two_stacks_are_both_named() -> None:
+    text = refused(TWO)
+    assert "encoder/rnn (1 x LSTMCell)" in text
+    assert "decoder/rnn (1 x GRUCell)" in text
+    assert "--set scope=encoder/rnn" in text
+    assert "--set scope=decoder/rnn" in text
+
+
+@pytest.mark.parametrize("scope", ["encoder", "encoder/rnn"])
+def test_the_user_picks_one(scope: str) -> None:
+    [layer] = model_of(artifact(TWO), f"scope={scope}").recurrent_layers
+    assert set(layer.forward.source.names.values()) == set(lstm("encoder/rnn/lstm_cell", 3, 5))
+
+
+@pytest.mark.parametrize("scope", ["enc", "rnn", "encoder/rnn/lstm_cell", "", "encoder/"])
+def test_a_scope_of_no_stack_is_refused(scope: str) -> None:
+    text = refused(TWO, f"scope={scope}")
+    assert f"--set scope={scope}" in text
+    assert "encoder/rnn (1 x LSTMCell)" in text
+
+
+def test_a_scope_that_holds_several_is_ambiguous() -> None:
+    shapes = lstm("model/a/lstm_cell", 3, 5) | lstm("model/b/lstm_cell", 3, 5)
+    text = refused(shapes | TWO, "scope=model")
+    assert re.search(r"pick one: --set scope=model/a or --set scope=model/b$", text)
+
+
+def test_nothing_recurrent_is_told() -> None:
+    assert "no recurrent cell of a known name" in refused({"dense/kernel": (3, 4)})
+
+
+def test_a_problem_elsewhere_does_not_stop_the_chosen_stack() -> None:
+    shapes = TWO | {"critic/rnn/my_own_cell/kernel": (8, 5)}
+    assert "critic/rnn/my_own_cell" in refused(shapes)
+    assert model_of(artifact(shapes), "scope=encoder").recurrent_layers
+
+
+def test_a_problem_of_the_chosen_stack_does() -> None:
+    shapes = TWO | {"encoder/rnn/lstm_cell/w_f_diag": (5,)}
+    assert "peephole" in refused(shapes, "scope=encoder/rnn")
+
+
+@pytest.mark.parametrize("neighbour", ["encoder/rnn_1/ugrnn_cell", "encoder/rnn2/ugrnn_cell"])
+def test_a_neighbour_whose_name_begins_alike_is_elsewhere(neighbour: str) -> None:
+    shapes = TWO | {f"{neighbour}/kernel": (8, 10)}
+    assert model_of(artifact(shapes), "scope=encoder/rnn").recurrent_layers
+
+
+def test_all_problems_of_all_kinds_are_told_at_once() -> None:
+    shapes = (
+        lstm("a/rnn/lstm_cell", 3, 5)
+        | {"a/rnn/lstm_cell/w_f_diag": (5,)}
+        | {"b/rnn/nas_cell/kernel": (8, 40)}
+        | {"c/rnn/gru_cell/gates/kernel": (8, 10)}
+        | lstm("d/bidirectional_rnn/fw/lstm_cell", 3, 5)
+    )
+    text = refused(shapes)
+    for told in ("peephole", "NASCell", "GRUCell", "only d/bidirectional_rnn/fw"):
+        assert told in text
+
+
+def test_the_stacks_are_described(cases: dict[str, Case]) -> None:
+    found = recognised(cases["tf1_two_scopes"], "scope=encoder")
+    assert found.stacks == {"decoder/rnn": "1 x GRUCell", "encoder/rnn": "2 x LSTMCell"}
+
+
+def test_a_graph_states_what_names_cannot(cases: dict[str, Case]) -> None:
+    """No `.meta`, no fact; the same checkpoint with one tells all."""
+    bare = recognised(cases["tf1_stacked_lstm_no_meta"])
+    stated = recognised(cases["tf1_stacked_lstm"])
+    assert bare.legacy_graph is None
+    assert stated.legacy_graph is not None
+    origins = {
+        found is stated: {
+            fact.origin for _, name, fact in found.model.facts() if name == "forget_bias"
+        }
+        for found in (bare, stated)
+    }
+    assert origins == {False: {Origin.ASSUMED}, True: {Origin.GRAPH}}
+
+
+def test_the_lab_facts_are_those_the_writer_made_the_cells_with(cases: dict[str, Case]) -> None:
+    for case in cases.values():
+        for scope in case.scopes or [""]:
+            settings = [f"{key}={value}" for key, value in case.settings.items()]
+            settings += [f"scope={scope}"] if scope else []
+            for index, layer in enumerate(recognised(case, *settings).model.recurrent_layers):
+                key = f"{scope}." if scope else ""
+                for direction in layer.directions.values():
+                    for name, fact in direction.cell.facts.items():
+                        expected = case.facts.get(f"{key}layer[{index}].{name}", fact.value)
+                        assert fact.value == expected, (case.name, index, name)
+                assert layer.forward.cell.units == case.facts[f"{key}layer[{index}].units"]
+
+
+def test_the_same_weights_in_four_formats_are_one_model(cases: dict[str, Case]) -> None:
+    """CSV, NPZ, and a checkpoint with and without its graph."""
+    reference, *others = (
+        recognised(cases["tf1_stacked_lstm" + suffix], "forget_bias=1").model
+        for suffix in ("", "_no_meta", "_csv", "_npz")
+    )
+    for other in others:
+        for one, same in zip(reference.recurrent_layers, other.recurrent_layers, strict=True):
+            assert one.name == same.name
+            for role, tensor in one.forward.source.tensors.items():
+                np.testing.assert_array_equal(same.forward.source.tensors[role], tensor)
+
+
+@pytest.mark.parametrize("name", ["keras2_cudnn_lstm", "keras2_lstm_hard_sigmoid"])
+def test_weights_and_architecture_are_the_whole_model(cases: dict[str, Case], name: str) -> None:
+    whole, parts = recognised(cases[name]).model, recognised(cases[name + "_weights"]).model
+    assert whole.inputs == parts.inputs
+    assert whole.outputs == parts.outputs
+    for one, same in zip(whole.recurrent_layers, parts.recurrent_layers, strict=True):
+        for role, tensor in one.forward.source.tensors.items():
+            np.testing.assert_array_equal(same.forward.source.tensors[role], tensor)
+        assert {n: f.value for n, f in one.forward.cell.facts.items()} == {
+            n: f.value for n, f in same.forward.cell.facts.items()
+        }

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn_migrator.canonical import CellKind, Origin
+from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, UsageError
+from tests.recognition.artifacts import Shapes, artifact, gru, hand_written, lstm, model_of
+
+STACK = lstm("rnn/multi_rnn_cell/cell_0/lstm_cell", 3, 5) | lstm(
+    "rnn/multi_rnn_cell/cell_1/lstm_cell", 5, 4
+)
+
+
+def both(scope: str, cell: Any, class_scope: str, inputs: int, units: int) -> Shapes:
+    shapes = {}
+    for direction in ("fw", "bw"):
+        shapes |= cell(f"{scope}/{direction}/{class_scope}", inputs, units)
+    return shapes
+
+
+def refused(shapes: Shapes, *settings: str) -> list[Problem]:
+    with pytest.raises(UnsupportedError) as caught:
+        model_of(artifact(shapes), *settings)
+    problems = list(caught.value.problems)
+    assert all(p.where and p.expected and p.received and p.remedy for p in problems)
+    return problems
+
+
+# What comes out
+
+
+def test_a_stack_becomes_a_chain_of_layers() -> None:
+    model = model_of(artifact(STACK))
+    assert model.bare_weights
+    assert [(source.name, source.shape) for source in model.inputs] == [("inputs", (None, 3))]
+    assert [node.layer.name for node in model.nodes] == ["lstm_0", "lstm_1"]
+    assert [node.inbound for node in model.nodes] == [("inputs",), ("lstm_0",)]
+    assert model.outputs == ("lstm_1",)
+    sizes = [
+        (layer.forward.cell.input_size, layer.forward.cell.units)
+        for layer in model.recurrent_layers
+    ]
+    assert sizes == [(3, 5), (5, 4)]
+    assert all(layer.return_sequences for layer in model.recurrent_layers)
+    assert all(layer.zero_output_for_mask for layer in model.recurrent_layers)
+
+
+def test_the_source_keeps_names_and_tensors() -> None:
+    source = artifact(STACK)
+    [first, _] = model_of(source).recurrent_layers
+    scope = "rnn/multi_rnn_cell/cell_0/lstm_cell"
+    assert first.forward.source.layout == "tf1_lstm"
+    assert first.forward.source.names == {"kernel": f"{scope}/kernel", "bias": f"{scope}/bias"}
+    np.testing.assert_array_equal(
+        first.forward.source.tensors["kernel"], source.load(f"{scope}/kernel")
+    )
+
+
+def test_kinds_may_mix() -> None:
+    shapes = lstm("rnn/multi_rnn_cell/cell_0/basic_lstm_cell", 3, 5)
+    shapes |= gru("rnn/multi_rnn_cell/cell_1/gru_cell", 5, 4)
+    layers = model_of(artifact(shapes)).recurrent_layers
+    assert [layer.kind for layer in layers] == [CellKind.LSTM, CellKind.GRU]
+    assert [layer.name for layer in layers] == ["lstm_0", "gru_1"]
+
+
+def test_twelve_layers_come_in_the_order_of_their_numbers() -> None:
+    """Widths that grow by one would not chain in any other order."""
+    shapes: Shapes = {}
+    for index in range(12):
+        shapes |= lstm(f"rnn/multi_rnn_cell/cell_{index}/lstm_cell", 3 + index, 4 + index)
+    units = [layer.output_size for layer in model_of(artifact(shapes)).recurrent_layers]
+    assert units == list(range(4, 16))
+
+
+@pytest.mark.parametrize("scope", ["bidirectional_rnn", "tagger"])
+def test_two_directions_become_one_layer(scope: str) -> None:
+    source = artifact(both(scope, gru, "gru_cell", 3, 5))
+    [layer] = model_of(source).recurrent_layers
+    assert layer.backward is not None
+    assert layer.name == "bidirectional_0"
+    assert layer.output_size == 10
+    for direction, name in ((layer.forward, "fw"), (layer.backward, "bw")):
+        assert all(f"{scope}/{name}/" in n for n in direction.source.names.values())
+
+
+@pytest.mark.parametrize("scope", ["stack_bidirectional_rnn", "my_tagger"])
+def test_a_stack_of_two_directions(scope: str) -> None:
+    shapes: Shapes = {}
+    for index, inputs in enumerate((3, 8, 8)):
+        inner = f"{scope}/cell_{index}/bidirectional_rnn"
+        shapes |= both(inner, lstm, "lstm_cell", inputs, 4)
+    layers = model_of(artifact(shapes)).recurrent_layers
+    assert [layer.name for layer in layers] == [f"bidirectional_{index}" for index in range(3)]
+
+
+# Facts
+
+
+def facts_of(shapes: Shapes, *settings: str) -> dict[str, Any]:
+    [layer] = model_of(artifact(shapes), *settings).recurrent_layers
+    return dict(layer.forward.cell.facts)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "assumed"),
+    [
+        (lstm("basic_lstm_cell", 3, 5), {"forget_bias": 1.0, "activation": "tanh"}),
+        (
+            lstm("lstm_cell", 3, 5),
+            {"forget_bias": 1.0, "activation": "tanh", "cell_clip": None},
+        ),
+        (gru("gru_cell", 3, 5), {"activation": "tanh"}),
+        (
+            hand_written("cell", 3, 5),
+            {
+                "forget_bias": 0.0,
+                "activation": "tanh",
+                "recurrent_activation": "sigmoid",
+                "cell_clip": None,
+            },
+        ),
+    ],
+)
+def test_what_names_cannot_tell_is_assumed_and_says_so(
+    shapes: Shapes, assumed: dict[str, Any]
+) -> None:
+    facts = facts_of(shapes)
+    found = {name: fact.value for name, fact in facts.items() if fact.origin is Origin.ASSUMED}
+    assert found == assumed
+    assert all(fact.source for fact in facts.values())
+    fixed = {fact.origin for name, fact in facts.items() if name not in assumed}
+    assert fixed <= {Origin.CLASS}
+
+
+def test_the_user_settles_an_assumption() -> None:
+    facts = facts_of(lstm("lstm_cell", 3, 5), "forget_bias=0", "cell_clip=3")
+    assert (facts["forget_bias"].value, facts["forget_bias"].origin) == (0.0, Origin.USER)
+    assert (facts["cell_clip"].value, facts["cell_clip"].origin) == (3.0, Origin.USER)
+    assert facts["activation"].origin is Origin.ASSUMED
+
+
+def test_a_setting_may_be_narrowed_to_a_layer() -> None:
+    layers = model_of(artifact(STACK), "forget_bias=0", "layer[1].forget_bias=2").recurrent_layers
+    assert [layer.forward.cell.forget_bias.value for layer in layers] == [0.0, 2.0]
+
+
+def test_a_setting_of_no_layer_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match=r"layer\[2\]"):
+        model_of(artifact(STACK), "layer[2].forget_bias=2")
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "told"),
+    [
+        ("rnn/multi_rnn_cell/cell_0/lstm_cell/kernel", (8, 21), "[8, 21]"),
+        ("rnn/multi_rnn_cell/cell_0/lstm_cell/kernel", (5, 20), "[5, 20]"),
+        ("rnn/multi_rnn_cell/cell_0/lstm_cell/kernel", (8,), "[8, 1]"),
+        ("rnn/multi_rnn_cell/cell_0/lstm_cell/kernel", (2, 4, 20), "[2, 4, 20]"),
+        ("rnn/multi_rnn_cell/cell_0/lstm_cell/bias", (19,), "[19]"),
+        ("rnn/multi_rnn_cell/cell_1/lstm_cell/bias", (4, 4), "[4, 4]"),
+        ("rnn/multi_rnn_cell/cell_1/lstm_cell/bias", (), "[]"),
+    ],
+)
+def test_a_shape_that_fits_no_cell_is_named(name: str, shape: Any, told: str) -> None:
+    problems = refused({**STACK, name: shape})
+    scope, _, role = name.rpartition("/")
+    assert [p.where for p in problems] == [f"{scope}, {role}"]
+    assert told in problems[0].received
+
+
+def test_every_wrong_shape_is_told_at_once() -> None:
+    scope = "rnn/multi_rnn_cell/cell_{}/lstm_cell/bias"
+    shapes = {**STACK, scope.format(0): (3,), scope.format(1): (4,)}
+    assert len(refused(shapes)) == 2
+
+
+def test_layers_that_do_not_chain_are_named() -> None:
+    shapes = {**STACK, **lstm("rnn/multi_rnn_cell/cell_1/lstm_cell", 6, 4)}
+    [problem] = refused(shapes)
+    assert "width 5, which lstm_0 gives" in problem.expected
+    assert "width 6" in problem.received
+    assert "cell_1/lstm_cell/kernel" in problem.where
+
+
+def test_each_direction_has_to_chain() -> None:
+    shapes: Shapes = {}
+    for index, inputs in enumerate((3, 7)):
+        shapes |= both(f"x/cell_{index}/bidirectional_rnn", lstm, "lstm_cell", inputs, 4)
+    problems = refused(shapes)
+    assert [p.received for p in problems] == ["an input of width 7"] * 2
+    assert all("width 8" in p.expected for p in problems)
+
+
+def test_a_lost_row_shows_against_the_input_size() -> None:
+    """A single kernel with a row too few is a kernel of another width: only the user knows."""
+    shapes = lstm("rnn/lstm_cell", 3, 5)
+    assert model_of(artifact(shapes), "input_size=3").inputs[0].shape == (None, 3)
+    [problem] = refused(shapes, "input_size=4")
+    assert "width 4 (--set input_size=4)" in problem.expected
+    assert "width 3" in problem.received
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
+def test_other_numbers_than_float32_are_refused(dtype: str) -> None:
+    with pytest.raises(UnsupportedError, match="float32 weights.*Received: " + dtype):
+        model_of(artifact(lstm("rnn/lstm_cell", 3, 5), dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 20), (20, 1)])
+def test_a_vector_may_come_as_a_table(shape: tuple[int, int]) -> None:
+    """CSV knows no vectors."""
+    source = artifact({**lstm("rnn/lstm_cell", 3, 5), "rnn/lstm_cell/bias": shape})
+    [layer] = model_of(source).recurrent_layers
+    stored = source.load("rnn/lstm_cell/bias").ravel()
+    np.testing.assert_array_equal(layer.forward.source.tensors["bias"], stored)
+
+
+def test_a_matrix_of_one_column_may_come_as_a_vector() -> None:
+    shapes = {**gru("rnn/gru_cell", 3, 1), "rnn/gru_cell/candidate/kernel": (4,)}
+    [layer] = model_of(artifact(shapes)).recurrent_layers
+    assert layer.forward.cell.units == 1
+
+
+def test_nan_in_a_weight_is_refused() -> None:
+    source = artifact(lstm("rnn/lstm_cell", 3, 5))
+
+    def load(name: str) -> Any:
+        return np.full(source.tensors[name].shape, np.nan, np.float32)
+
+    with pytest.raises(UnreadableError, match="NaN"):
+        model_of(dataclasses.replace(source, load=load))
+
+
+# Structure
+
+
+def test_a_gap_is_named() -> None:
+    shapes = {name.replace("cell_1", "cell_2"): shape for name, shape in STACK.items()}
+    [problem] = refused(shapes)
+    assert problem.where == "rnn"
+    assert problem.received == "layers 0, 2"
+
+
+def test_a_missing_direction_is_named() -> None:
+    [problem] = refused(lstm("bidirectional_rnn/fw/lstm_cell", 3, 5))
+    assert problem.where == "bidirectional_rnn, layer 0"
+    assert problem.received == "only bidirectional_rnn/fw/lstm_cell"
+
+
+def test_two_cells_in_one_place_are_not_guessed() -> None:
+    shapes = lstm("rnn/lstm_cell", 3, 5) | lstm("rnn/lstm_cell_1", 5, 5)
+    [problem] = refused(shapes)
+    assert "rnn/lstm_cell and rnn/lstm_cell_1" in problem.received
+
+
+def test_a_stack_in_each_direction_is_refused() -> None:
+    shapes: Shapes = {}
+    for index, inputs in enumerate((3, 4)):
+        shapes |= both(
+            "bidirectional_rnn", lstm, f"multi_rnn_cell/cell_{index}/lstm_cell", inputs, 4
+        )
+    [problem] = refused(shapes)
+    assert "MultiRNNCell in each direction" in problem.received
+
+
+# Hand-written
+
+
+def test_a_hand_written_cell_by_shapes_and_by_names() -> None:
+    by_shape, by_name = (
+        model_of(artifact(hand_written("cell", 3, 5, parts=parts))).recurrent_layers[0]
+        for parts in (("alpha", "beta", "gamma"), ("wx", "wt", "bi"))
+    )
+    for layer in (by_shape, by_name):
+        assert layer.forward.source.layout == "per_gate_lstm"
+        assert (layer.forward.cell.input_size, layer.forward.cell.units) == (3, 5)
+
+
+def test_a_square_one_needs_the_user() -> None:
+    shapes = hand_written("cell", 4, 4, parts=("alpha", "beta", "gamma"))
+    assert len(refused(shapes)) == 4
+    shapes = hand_written("cell", 4, 4, parts=("alpha", "beta", "b"))
+    settings = ("kernel_name=beta", "recurrent_name=alpha")
+    [layer] = model_of(artifact(shapes), *settings).recurrent_layers
+    assert layer.forward.source.names["input/kernel"] == "cell/input_gate/beta"
+    assert layer.forward.source.names["input/recurrent"] == "cell/input_gate/alpha"
+
+
+def test_a_hand_written_gate_of_another_shape_is_named() -> None:
+    shapes = {**hand_written("cell", 3, 5), "cell/output_gate/wx": (4, 5)}
+    [problem] = refused(shapes)
+    assert problem.where == "cell, output/kernel"
+    assert "[3, 5]" in problem.expected
