@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rnn_migrator.keras_model.export import KERAS_FILE, SAVED_MODEL
 from rnn_migrator.keras_model.targets import Target
@@ -20,6 +21,7 @@ from tests.keras_model import serve
 
 AGREES = 1e-6
 SERVED = [Target.CPU, Target.PORTABLE]
+WAYS = [(Target.CPU, "eager"), (Target.PORTABLE, "eager"), (Target.PORTABLE, "session")]
 ELIGIBLE = ["tf1_stacked_lstm", "tf1_bidirectional_lstm", "keras2_cudnn_lstm", "keras2_gru_cudnn"]
 INELIGIBLE = ["tf1_bidirectional_gru", "keras2_lstm_hard_sigmoid"]
 
@@ -75,7 +77,7 @@ def test_no_op_reaches_out_of_the_model(lab: LabModel, target: Target) -> None:
 
 def signatures(lab: LabModel) -> dict[str, tuple[dict[str, Any], set[str]]]:
     """Inputs (shape and dtype by name) and outputs of every signature, as they lie on disk."""
-    loaded = serve.load(str(saved_model(lab.name, Target.CPU)))
+    loaded = tf.saved_model.load(str(saved_model(lab.name, Target.CPU)))
     return {
         name: (
             {
@@ -121,25 +123,15 @@ def test_a_keras_model_keeps_the_names_of_its_ends(name: str) -> None:
 # Served by a stranger
 
 
-def jobs_for(lab: LabModel, folder: Path) -> list[dict[str, str]]:
-    jobs = []
+def job(lab: LabModel, target: Target, way: str, folder: Path) -> dict[str, Any]:
+    """Calls for all goldens of a model."""
+    calls = []
     for signature, golden in lab.goldens.items():
         inputs = folder / f"{lab.name}-{signature}.npz"
         np.savez(inputs, **golden["inputs"])
-        for target in SERVED:
-            # A session wants seconds to import a graph: the graph with both ways in it will do.
-            for way in ("eager", "session") if target is Target.PORTABLE else ("eager",):
-                key = f"{lab.name}-{signature}-{target.value}-{way}"
-                jobs.append(
-                    {
-                        "model": str(saved_model(lab.name, target)),
-                        "signature": signature,
-                        "inputs": str(inputs),
-                        "way": way,
-                        "outputs": str(folder / f"{key}.npz"),
-                    }
-                )
-    return jobs
+        outputs = folder / f"{lab.name}-{signature}-{target.value}-{way}.npz"
+        calls.append([signature, str(inputs), str(outputs)])
+    return {"model": str(saved_model(lab.name, target)), "way": way, "calls": calls}
 
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="served-")
@@ -149,7 +141,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="served-")
 def served() -> Path:
     """Folder of what all models answer to all goldens, in one process that knows TensorFlow."""
     folder = Path(_FOLDER.name)
-    jobs = [job for lab in DISTINCT.values() for job in jobs_for(lab, folder)]
+    jobs = [job(lab, *how, folder) for lab in DISTINCT.values() for how in WAYS]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [sys.executable, serve.__file__, str(folder / "jobs.json")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -159,10 +151,7 @@ def served() -> Path:
 
 @pytest.mark.slow
 @distinct
-@pytest.mark.parametrize(
-    ("target", "way"),
-    [(Target.CPU, "eager"), (Target.PORTABLE, "eager"), (Target.PORTABLE, "session")],
-)
+@pytest.mark.parametrize(("target", "way"), WAYS)
 def test_a_stranger_gets_the_goldens(lab: LabModel, target: Target, way: str) -> None:
     for signature, golden in lab.goldens.items():
         with np.load(served() / f"{lab.name}-{signature}-{target.value}-{way}.npz") as answers:
@@ -176,12 +165,12 @@ def test_a_stranger_gets_the_goldens(lab: LabModel, target: Target, way: str) ->
 @pytest.mark.parametrize("name", ["tf1_stacked_lstm", "tf1_bidirectional_gru"])
 def test_batch_and_time_are_free(name: str) -> None:
     """One row of one step, and more of both than the model was ever traced with."""
-    folder = saved_model(name, Target.PORTABLE)
+    call = serve.eager(str(saved_model(name, Target.PORTABLE)))
     x = np.random.default_rng(0).normal(size=(9, 40, 4)).astype(np.float32)
-    whole = serve.eager(str(folder), "serving_default", {"inputs": x})
-    row = serve.eager(str(folder), "serving_default", {"inputs": x[3:4]})
+    whole = call("serving_default", {"inputs": x})
+    row = call("serving_default", {"inputs": x[3:4]})
     np.testing.assert_allclose(row["outputs"][0], whole["outputs"][3], atol=AGREES)
-    step = serve.eager(str(folder), "serving_default", {"inputs": x[:1, :1]})
+    step = call("serving_default", {"inputs": x[:1, :1]})
     assert step["outputs"].shape[:2] == (1, 1)
 
 

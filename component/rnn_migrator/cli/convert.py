@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnn_migrator.cli import options, report
 from rnn_migrator.errors import ExitStatus, Problem, UsageError
+
+if TYPE_CHECKING:
+    from rnn_migrator.migration import Request
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,17 +42,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Converts, checks what was written, and reports."""
     from rnn_migrator import migration
-    from rnn_migrator.conversion_config import apply_config
 
     request = options.request(arguments)
     if arguments.config:
-        request = apply_config(request, arguments.config, target_given=arguments.target is not None)
+        request = _configured(request, arguments)
     _refuse_tensor_names(arguments)
     with report.progress() as progress:
         document = migration.convert(request, arguments.output, arguments.force, progress)
     report.print_inspection(document)
     report.print_written(arguments.output)
     return ExitStatus.OK
+
+
+def _configured(request: Request, arguments: argparse.Namespace) -> Request:
+    """The request with what the config file adds; what the command line says goes first."""
+    from rnn_migrator.config import ConversionConfig, load
+
+    config = load(arguments.config, ConversionConfig)
+    return dataclasses.replace(
+        request,
+        architecture=request.architecture or config.architecture,
+        settings=config.set + request.settings,
+        target=request.target if arguments.target else config.target or request.target,
+        strict=request.strict or config.strict,
+    )
 
 
 def _refuse_tensor_names(arguments: argparse.Namespace) -> None:

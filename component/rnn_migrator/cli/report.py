@@ -68,8 +68,13 @@ def print_inspection(document: Mapping[str, Any]) -> None:
 
 def _print_source(source: Mapping[str, Any]) -> None:
     output.print(f"[bold]Source[/]   {escape(source['path'])}", soft_wrap=True)
-    written = f", written by {source['writer']}" if source["writer"] else ""
-    output.print(f"         {source['format']}{escape(written)}, sha256 {source['sha256'][:16]}…")
+    output.print(f"         {_described(source)}, sha256 {source['sha256'][:16]}…")
+
+
+def _described(source: Mapping[str, Any]) -> str:
+    """Format and writer of a source, as far as they are known."""
+    writer = source.get("writer")
+    return escape(f"{source['format']}, written by {writer}" if writer else source["format"])
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -187,7 +192,8 @@ def print_lineage(answer: Mapping[str, Any]) -> None:
     source, conversion, verdict = answer["source"], answer["conversion"], answer["verdict"]
     tree = Tree(f"[bold]Lineage[/] of {escape(answer['asked'])}, from {escape(answer['metadata'])}")
     legacy = tree.add(f"legacy artifact {escape(source['path'])}")
-    legacy.add(f"{source['format']}, sha256 {source['sha256']}")
+    legacy.add(_described(source))
+    legacy.add(f"sha256 {source['sha256']}")
     made = tree.add(
         f"converted by rnn-migrator {conversion['converter_version']} for {conversion['target']}"
     )

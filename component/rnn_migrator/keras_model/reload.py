@@ -21,7 +21,8 @@ _DAMAGE = (
     OSError,
     ValueError,
     TypeError,
-    KeyError,
+    AttributeError,
+    LookupError,
     RuntimeError,
     EOFError,
     zipfile.BadZipFile,
@@ -36,11 +37,13 @@ def open_saved_model(folder: Path) -> Signatures:
     """A SavedModel, called by signature.
 
     Raises:
-      UnreadableError: There is none, or it cannot be loaded.
+      UnreadableError: There is none, it cannot be loaded, or lacks the signature that is called.
     """
     loaded = _load(folder)
 
     def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if signature not in loaded.signatures:
+            raise _unreadable(folder, ValueError(f"no signature {signature!r}"))
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         results = loaded.signatures[signature](**tensors)
         return {name: tensor.numpy() for name, tensor in results.items()}

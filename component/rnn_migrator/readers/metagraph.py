@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from rnn_migrator.canonical import Array
 from rnn_migrator.errors import Problem, UnreadableError
+from rnn_migrator.readers.graph_checks import defects
 
 SIZE_LIMIT = 1 << 30
 """Bytes of the largest MetaGraph that is read."""
@@ -22,20 +23,6 @@ CONSTANT_LIMIT = 1 << 16
 
 VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 _ASSIGN_OPS = frozenset({"Assign", "AssignVariableOp"})
-_LEAST_INPUTS = {
-    1: "Cast Elu Exp Floor Merge Neg NextIteration Relu Relu6 Selu Sigmoid Softmax Softplus "
-    "Softsign Tanh Unpack",
-    2: "Assign AssignVariableOp BiasAdd Div Fill GreaterEqual MatMul Maximum Minimum Mul RealDiv "
-    "Reverse ReverseSequence Split Sub Switch Transpose",
-    3: "ClipByValue Range Select Slice SplitV StridedSlice TensorArrayGather TensorArrayRead",
-    4: "TensorArrayScatter TensorArrayWrite",
-    6: "GRUBlockCell",
-    8: "LSTMBlockCell",
-    9: "BlockLSTM",
-}
-_ARITY = {op: least for least, ops in _LEAST_INPUTS.items() for op in ops.split()}
-"""Number of inputs that readers of the graph count on, by op without its version."""
-
 _RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
 
 
@@ -183,12 +170,8 @@ def read_metagraph(path: Path | str) -> Graph:
         nodes[proto.name] = _node(path, proto)
     if not nodes:
         raise _unreadable(path, "a MetaGraph without nodes")
-    for node in nodes.values():
-        if len(node.inputs) < _ARITY.get(node.base_op, 0):
-            raise _unreadable(path, f"node {node.name}, a {node.op} of {len(node.inputs)} inputs")
-        for name in (*(tensor.node for tensor in node.inputs), *node.controls):
-            if name not in nodes:
-                raise _unreadable(path, f"node {node.name} reads {name!r}, which does not exist")
+    for defect in defects(nodes):
+        raise _unreadable(path, defect)
     graph = Graph(path, nodes, {}, meta.meta_info_def.tensorflow_version, meta.graph_def)
     saver = meta.saver_def.filename_tensor_name
     return dataclasses.replace(graph, variables=_variables(graph, saver))
