@@ -27,6 +27,20 @@ def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
     Raises:
       UsageError: The target exists and is not to be replaced.
     """
+    _check_free(target, force)
+    scratch = _scratch_beside(target)
+    try:
+        # mkdtemp is private to the user; the output gets what the umask gives.
+        content = scratch / "content"
+        content.mkdir()
+        yield content
+        _check_free(target, force)  # another run may have been faster
+        _publish(content, target, scratch / "replaced")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_free(target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise UsageError(
             Problem(
@@ -36,15 +50,6 @@ def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
                 remedy="name another one, or replace it with --force",
             )
         )
-    scratch = _scratch_beside(target)
-    try:
-        # mkdtemp is private to the user; the output gets what the umask gives.
-        content = scratch / "content"
-        content.mkdir()
-        yield content
-        _publish(content, target, scratch / "replaced")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _scratch_beside(target: Path) -> Path:

@@ -23,7 +23,11 @@ from tests.recognition.artifacts import (
     with_input,
 )
 
-BOTH = {n: s for way in ("fw", "bw") for n, s in lstm(f"bidirectional_rnn/{way}/lstm_cell", 3, 5).items()}
+BOTH = {
+    n: s
+    for way in ("fw", "bw")
+    for n, s in lstm(f"bidirectional_rnn/{way}/lstm_cell", 3, 5).items()
+}
 STACK = lstm("rnn/lstm_cell", 3, 5)
 
 
@@ -208,7 +212,10 @@ def test_the_goldens_of_the_lab_are_recordings(lab: LabModel) -> None:
     [
         ({"in__x": normal(2, 4, 3), "out__outputs": normal(2)}, "inputs in:NAME for"),
         ({"out__outputs": normal(2)}, "inputs in:NAME for inputs"),
-        ({"in__inputs": normal(2, 4, 3), "in__h_0": normal(2, 5), "out__outputs": normal(2)}, "c_0"),
+        (
+            {"in__inputs": normal(2, 4, 3), "in__h_0": normal(2, 5), "out__outputs": normal(2)},
+            "c_0",
+        ),
         ({"in__inputs": normal(2, 4, 3)}, "outputs out:NAME among"),
         ({"in__inputs": normal(2, 4, 3), "out__logits": normal(2)}, "outputs out:NAME among"),
         ({"inputs": normal(2, 4, 3), "outputs": normal(2)}, "in:NAME"),

@@ -133,9 +133,11 @@ def test_a_length_is_a_shorter_sequence(stack: str) -> None:
     model, x = stack_of(stack), sequences()
     together = with_lengths(model, x, LENGTHS)
     for row, length in enumerate(LENGTHS):
-        alone = Formulas(model).run("serving_default", {"inputs": x[row : row + 1, :length]}) if (
-            length
-        ) else {name: np.zeros_like(value[:1]) for name, value in together.items()}
+        alone = (
+            Formulas(model).run("serving_default", {"inputs": x[row : row + 1, :length]})
+            if (length)
+            else {name: np.zeros_like(value[:1]) for name, value in together.items()}
+        )
         outputs = together["outputs"][row]
         np.testing.assert_allclose(outputs[:length], alone["outputs"][0][:length], atol=1e-14)
         assert not outputs[length:].any()
@@ -234,7 +236,8 @@ def masked(zero_output_for_mask: bool, **config: Any) -> tuple[CanonicalModel, A
     model = model_of(keras_artifact(parts, {"lstm_1": weight_shapes("LSTM", 3, 5)}))
     [head, node] = model.nodes
     recurrent = dataclasses.replace(
-        node.layer, zero_output_for_mask=zero_output_for_mask  # type: ignore[type-var]
+        node.layer,
+        zero_output_for_mask=zero_output_for_mask,  # type: ignore[type-var]
     )
     model = dataclasses.replace(model, nodes=(head, Node(recurrent, node.inbound)))
     return model, x, mask
@@ -273,8 +276,12 @@ def test_a_hole_is_as_if_it_were_not_there() -> None:
 
 def test_the_source_is_left_as_it_was() -> None:
     model = stack_of("lstm")
-    before = [layer.forward.source.tensors["kernel"].copy() if "kernel" in
-              layer.forward.source.tensors else None for layer in model.recurrent_layers]
+    before = [
+        layer.forward.source.tensors["kernel"].copy()
+        if "kernel" in layer.forward.source.tensors
+        else None
+        for layer in model.recurrent_layers
+    ]
     formulas = Formulas(model, np.float32)
     formulas.run("serving_default", {"inputs": sequences()})
     for recurrent, kernel in zip(model.recurrent_layers, before, strict=True):

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-
 Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 """(signature, inputs) to outputs, by name."""
 

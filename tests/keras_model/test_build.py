@@ -62,7 +62,7 @@ def test_weights_are_those_of_the_source_bit_for_bit(lab: LabModel, target: Targ
 def test_the_functional_model_gives_the_goldens(lab: LabModel) -> None:
     built = build_model(lab.recognition.model, Target.PORTABLE)
     golden = lab.goldens["serving_default"]
-    results = built.keras_model(list(golden["inputs"].values())[0])
+    results = built.keras_model(next(iter(golden["inputs"].values())))
     if not lab.recognition.model.bare_weights:
         results = {lab.recognition.model.outputs[0]: results}
     assert set(results) == set(golden["outputs"])
@@ -125,7 +125,9 @@ def test_a_clipped_cell_takes_the_generic_kernel(target: Target) -> None:
     assert built.kernels[0].kernel == "generic"
     x = np.random.default_rng(0).normal(size=(4, 7, 3)).astype(np.float32)
     expected = Formulas(model).run("serving_default", {"inputs": x})
-    free = Formulas(model_of(artifact(lstm("lstm_cell", 3, 5)))).run("serving_default", {"inputs": x})
+    free = Formulas(model_of(artifact(lstm("lstm_cell", 3, 5)))).run(
+        "serving_default", {"inputs": x}
+    )
     for name, value in built.keras_model(x).items():
         np.testing.assert_allclose(np.asarray(value), expected[name], atol=1e-6)
     assert np.max(np.abs(expected["outputs"] - free["outputs"])) > 1e-2

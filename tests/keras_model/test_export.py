@@ -91,9 +91,17 @@ def signatures(lab: LabModel) -> dict[str, tuple[dict[str, Any], set[str]]]:
 
 
 def test_a_stack_has_three_signatures() -> None:
-    states = {name: ([None, width], "float32") for name, width in {
-        "h_0": 7, "c_0": 7, "h_1": 5, "c_1": 5, "h_2": 6, "c_2": 6,
-    }.items()}
+    states = {
+        name: ([None, width], "float32")
+        for name, width in {
+            "h_0": 7,
+            "c_0": 7,
+            "h_1": 5,
+            "c_1": 5,
+            "h_2": 6,
+            "c_2": 6,
+        }.items()
+    }
     sequences = {"inputs": ([None, None, 4], "float32")}
     lengths = {"sequence_length": ([None], "int32")}
     outputs = {"outputs", *states}

@@ -39,9 +39,7 @@ def keras_step(cell: Cell, weights: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("layout", all_layouts(), ids=lambda layout: layout.name)
 @pytest.mark.parametrize("recurrent_activation", ["sigmoid", "softsign"])
-def test_keras_computes_what_the_source_computes(
-    layout: Layout, recurrent_activation: str
-) -> None:
+def test_keras_computes_what_the_source_computes(layout: Layout, recurrent_activation: str) -> None:
     facts = facts_for(layout, recurrent_activation=recurrent_activation)
     if layout.kind is CellKind.LSTM:
         facts |= facts_for(layout, cell_clip=None, recurrent_activation=recurrent_activation)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import struct
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rnn_migrator.errors import MigrationError, UnreadableError, UnsupportedError, UsageError
+from rnn_migrator.errors import UnreadableError, UnsupportedError, UsageError
 from rnn_migrator.readers import open_artifact
 from rnn_migrator.readers.array_dump import MAX_ARRAY_BYTES, load_npz
 
@@ -50,11 +51,14 @@ def write_npz(file: Path, **members: bytes) -> Path:
     return file
 
 
+def read_all(path: Path) -> dict[str, Any]:
+    artifact = open_artifact(path)
+    return {name: artifact.read(name) for name in artifact.tensors}
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(UnreadableError) as caught:
-        artifact = open_artifact(path)
-        for name in artifact.tensors:
-            artifact.read(name)
+        read_all(path)
     [problem] = caught.value.problems
     assert all([problem.where, problem.expected, problem.received, problem.remedy])
     return str(problem)
@@ -291,12 +295,8 @@ def test_no_damage_raises_another_error(tmp_path: Path, data: st.DataObject) -> 
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] = data.draw(st.integers(0, 255))
     file.write_bytes(content)
-    try:
-        artifact = open_artifact(file)
-        for name in artifact.tensors:
-            artifact.read(name)
-    except MigrationError as e:
-        assert isinstance(e, UnreadableError)  # noqa: PT017 - damage may be harmless
+    with contextlib.suppress(UnreadableError):
+        read_all(file)
 
 
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:

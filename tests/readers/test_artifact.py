@@ -25,7 +25,7 @@ def test_reads_what_is_there(array: np.ndarray) -> None:
 def test_refuses_what_no_training_leaves(number: float) -> None:
     array = VALUES.copy()
     array[1, 2] = number
-    with pytest.raises(UnreadableError, match="tensor 'a'.*1 NaN or infinite values of 6"):
+    with pytest.raises(UnreadableError, match=r"tensor 'a'.*1 NaN or infinite values of 6"):
         artifact_of(array).read("a")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from rnn_migrator.errors import MigrationError, UnreadableError, UsageError
+from rnn_migrator.errors import UnreadableError, UsageError
 from rnn_migrator.readers import open_artifact
 from rnn_migrator.readers.keras_hdf5 import MAX_DATASET_BYTES, read_architecture
 from tests.legacy_lab.cases import Case
@@ -151,10 +152,8 @@ def test_no_damage_raises_another_error(weights: Path) -> None:
         for place in rng.integers(8, len(content), size=4):
             damaged[place] = rng.integers(256)
         weights.write_bytes(damaged)
-        try:
+        with contextlib.suppress(UnreadableError):
             read_all(weights)
-        except MigrationError as e:
-            assert isinstance(e, UnreadableError)
 
 
 def replace_kernel(file: Path, make: Any) -> None:

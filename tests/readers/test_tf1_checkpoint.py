@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from rnn_migrator.errors import (
     ExitStatus,
-    MigrationError,
     UnreadableError,
     UnsupportedError,
     UsageError,
@@ -272,11 +271,12 @@ def test_flipped_bits_never_come_through(tmp_path: Path, part: Callable[[Path], 
         damaged[place] ^= 0x10
         part(prefix).write_bytes(damaged)
         try:
-            for name, array in read_all(open_artifact(prefix)).items():
-                np.testing.assert_array_equal(array, written[name])
-        except MigrationError as e:
-            assert isinstance(e, UnreadableError)
+            survived = read_all(open_artifact(prefix))
+        except UnreadableError:
             refused += 1
+            continue
+        for name, array in survived.items():
+            np.testing.assert_array_equal(array, written[name])
     assert refused > 20
 
 

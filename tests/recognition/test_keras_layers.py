@@ -31,7 +31,9 @@ def single(
     class_name: str = "LSTM", weights: Shapes | None = None, **config: Any
 ) -> tuple[Config, dict[str, Shapes]]:
     """A Sequential model of one recurrent layer, and its weights."""
-    stated = with_input(recurrent_config(class_name, "rnn_1", **{"units": UNITS, **config}), None, INPUTS)
+    stated = with_input(
+        recurrent_config(class_name, "rnn_1", **{"units": UNITS, **config}), None, INPUTS
+    )
     found = weight_shapes(class_name, INPUTS, UNITS) if weights is None else weights
     return sequential(stated), {"rnn_1": found}
 
@@ -210,9 +212,7 @@ def test_a_class_that_is_none_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("parts", [single, bidirectional])
-def test_a_feature_that_cannot_be_converted_is_named(
-    parts: Any, config: Config, told: str
-) -> None:
+def test_a_feature_that_cannot_be_converted_is_named(parts: Any, config: Config, told: str) -> None:
     [problem] = refused(parts("LSTM", **config))
     assert told in problem.received
     opposite = {key: not value for key, value in config.items()}

@@ -38,17 +38,36 @@ def open_saved_model(folder: Path) -> Signatures:
 
     Raises:
       UnreadableError: There is none, it cannot be loaded, or lacks the signature that is called.
+      NotEquivalentError: The signature takes other inputs than those of the call.
     """
     loaded = _load(folder)
 
     def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if signature not in loaded.signatures:
             raise _unreadable(folder, ValueError(f"no signature {signature!r}"))
-        tensors = {name: tf.constant(array) for name, array in inputs.items()}
-        results = loaded.signatures[signature](**tensors)
+        function = loaded.signatures[signature]
+        _check_inputs(f"{folder}, {signature}", function.structured_input_signature[1], inputs)
+        results = function(**{name: tf.constant(array) for name, array in inputs.items()})
         return {name: tensor.numpy() for name, tensor in results.items()}
 
     return call
+
+
+def _check_inputs(
+    where: str, specs: Mapping[str, tf.TensorSpec], inputs: Mapping[str, Array]
+) -> None:
+    if set(specs) == set(inputs) and all(
+        specs[name].shape.is_compatible_with(array.shape) for name, array in inputs.items()
+    ):
+        return
+    raise NotEquivalentError(
+        Problem(
+            where=where,
+            expected=", ".join(f"{name} {spec.shape}" for name, spec in specs.items()),
+            received=", ".join(f"{name} {array.shape}" for name, array in inputs.items()),
+            remedy="name the source that this was converted from",
+        )
+    )
 
 
 def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> Signatures:

@@ -84,19 +84,21 @@ def defects(nodes: Mapping[str, Node]) -> Iterator[str]:
 
 
 def _own_defects(node: Node, signature: _Signature) -> Iterator[str]:
-    attributes = node.proto.attr
-    for name in signature.required - set(attributes):
+    for name in signature.required - set(node.proto.attr):
         yield f"node {node.name}, a {node.op} without attribute {name}"
-    wrong = [n for n, kind in signature.kinds.items() if _is_wrong(attributes, n, kind)]
-    wrong += [n for n, least in signature.least.items() if node.attr(n, least) < least]
+    wrong = [name for name in signature.kinds if _is_wrong(node, name, signature)]
     for name in wrong:
         yield f"node {node.name}, a {node.op} with a wrong attribute {name}"
     if not wrong and len(node.inputs) != _count(node, signature.inputs):
         yield f"node {node.name}, a {node.op} of {len(node.inputs)} inputs"
 
 
-def _is_wrong(attributes: Any, name: str, kind: str) -> bool:
-    return name in attributes and attributes[name].WhichOneof("value") != kind
+def _is_wrong(node: Node, name: str, signature: _Signature) -> bool:
+    if name not in node.proto.attr:
+        return False
+    if node.proto.attr[name].WhichOneof("value") != signature.kinds[name]:
+        return True
+    return name in signature.least and node.attr(name) < signature.least[name]
 
 
 def _outputs(node: Node) -> float:

@@ -19,6 +19,7 @@ from rnn_migrator.recognition.tf1_stack import (
     choose_stack,
     describe_layers,
     find_stacks,
+    lies_in,
 )
 
 
@@ -76,13 +77,21 @@ def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
         return Recognition(artifact, recognise_keras(artifact, settings))
     stacks, problems = find_stacks(artifact, settings)
     described = {scope: describe_layers(layers) for scope, layers in stacks.items()}
-    if settings.get("scope") is None:
+    wanted = settings.get("scope")
+    if wanted is None:
         raise_all(UnsupportedError, problems)
+    elif not any(lies_in(scope, wanted.value) for scope in stacks):
+        raise_all(UnsupportedError, (p for p in problems if _concerns(p, wanted.value)))
     scope = choose_stack(stacks, settings)
-    raise_all(UnsupportedError, (p for p in problems if p.where.startswith(scope)))
+    raise_all(UnsupportedError, (p for p in problems if _concerns(p, scope)))
     graph = read_legacy_graph(artifact, stacks[scope])
     model = build_stack(artifact, stacks[scope], settings, graph.by_scope if graph else {})
     return Recognition(artifact, model, described, graph)
+
+
+def _concerns(problem: Problem, scope: str) -> bool:
+    """Whether a problem lies in a scope, or is one of the scope as a whole."""
+    return lies_in(problem.where.split(",")[0], scope)
 
 
 def read_legacy_graph(artifact: LegacyArtifact, layers: Layers) -> LegacyGraph | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,14 @@ def find_stacks(
     for cell in cells:
         by_stack[cell.stack].append(cell)
     stacks = {}
+    blamed = [problem.where for problem in problems]
     for scope, members in by_stack.items():
-        layers, found = _arrange(scope, members)
-        problems += found
-        stacks[scope] = layers
+        places = _places(members)
+        problems += _misplaced(scope, members, places)
+        # Where a cell was refused, its place is empty, and that has been told already.
+        if not any(where.startswith(f"{scope}/") for where in blamed):
+            problems += _missing(scope, places)
+        stacks[scope] = [places[index] for index in sorted(places)]
     return stacks, problems
 
 
@@ -57,23 +61,40 @@ def _role_names(settings: Settings) -> dict[str, str]:
     return {role: fact.value for role, fact in facts.items() if fact is not None}
 
 
-def _arrange(scope: str, cells: list[FoundCell]) -> tuple[Layers, list[Problem]]:
-    """Orders the cells of a stack by layer and direction."""
+Places = Mapping[int, Mapping[str, FoundCell]]
+"""The cells of a stack by layer and direction."""
+
+
+def _places(cells: list[FoundCell]) -> dict[int, dict[str, FoundCell]]:
     places: dict[int, dict[str, FoundCell]] = defaultdict(dict)
-    problems = []
     for cell in cells:
-        if cell.direction in places[cell.index]:
-            problems.append(_twice(scope, places[cell.index][cell.direction], cell))
-        places[cell.index][cell.direction] = cell
-    for index, directions in places.items():
-        if set(directions) not in ({""}, {"fw", "bw"}):
-            problems.append(_one_sided(scope, index, directions))
-    if sorted(places) != list(range(len(places))):
-        problems.append(_gap(scope, sorted(places)))
+        places[cell.index].setdefault(cell.direction, cell)
+    return places
+
+
+def _misplaced(scope: str, cells: list[FoundCell], places: Places) -> Iterator[Problem]:
+    """Cells that stand in each other's way."""
+    for cell in cells:
+        first = places[cell.index][cell.direction]
+        if first is not cell:
+            yield _twice(scope, first, cell)
     nested = [cell for cell in cells if cell.direction and "multi_rnn_cell" in cell.scope]
     if len(nested) > 2:
-        problems.append(_nested(scope, nested))
-    return [places[index] for index in sorted(places)], problems
+        yield _nested(scope, nested)
+
+
+def _missing(scope: str, places: Places) -> Iterator[Problem]:
+    """Places that no cell takes."""
+    for index, directions in places.items():
+        if set(directions) not in ({""}, {"fw", "bw"}):
+            yield _one_sided(scope, index, directions)
+    if sorted(places) != list(range(len(places))):
+        yield _gap(scope, sorted(places))
+
+
+def lies_in(name: str, scope: str) -> bool:
+    """Whether a name is a scope, or lies in it."""
+    return name == scope or name.startswith(f"{scope}/")
 
 
 def choose_stack(stacks: Mapping[str, Layers], settings: Settings) -> str:
@@ -83,11 +104,7 @@ def choose_stack(stacks: Mapping[str, Layers], settings: Settings) -> str:
       UnsupportedError: There are several, none, or not the one named.
     """
     wanted = settings.get("scope")
-    matching = [
-        scope
-        for scope in stacks
-        if wanted is None or scope == wanted.value or scope.startswith(f"{wanted.value}/")
-    ]
+    matching = [scope for scope in stacks if wanted is None or lies_in(scope, wanted.value)]
     if wanted is not None and wanted.value in stacks:
         return str(wanted.value)
     if len(matching) == 1:

@@ -1,0 +1,385 @@
+"""The verdict: on right conversions, on wrong ones, and on what nobody can vouch for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from rnn_migrator.canonical import CanonicalModel
+from rnn_migrator.equivalence import evaluation as evaluation_module
+from rnn_migrator.equivalence.comparison import CONVERTED, Comparison
+from rnn_migrator.equivalence.evaluation import (
+    Evaluation,
+    Evaluator,
+    Thresholds,
+    assumptions,
+    evaluate,
+    judge,
+    plan_cases,
+)
+from rnn_migrator.equivalence.oracles.formulas import Formulas
+from rnn_migrator.keras_model.build import BuiltModel, build_model
+from rnn_migrator.keras_model.export import SAVED_MODEL, save
+from rnn_migrator.keras_model.reload import open_saved_model
+from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.recognition.recognise import Recognition
+from tests.equivalence.lab import DISTINCT, LAB, exported, recognised
+from tests.recognition.artifacts import artifact, lstm, model_of
+
+Arrays = Mapping[str, Any]
+
+
+def converted(name: str, target: Target = Target.PORTABLE) -> Any:
+    return open_saved_model(exported(name, target) / SAVED_MODEL)
+
+
+def verdict(name: str, model: Any, golden: bool = False) -> Evaluation:
+    lab = LAB[name]
+    cases = plan_cases(lab.recognition, lab.golden_files if golden else ())
+    return evaluate(lab.recognition, model, cases)
+
+
+# Right conversions
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tf1_stacked_lstm",
+        "tf1_bidirectional_gru",
+        "tf1_handwritten_lstm",
+        "keras2_cudnn_lstm",
+        "keras2_bidirectional_lstm",
+    ],
+)
+def test_a_right_conversion_is_blessed(name: str) -> None:
+    """With its recorded outputs, and whoever else can say what the legacy model computes."""
+    found = verdict(name, converted(name), golden=True)
+    assert found.objections == []
+    assert found.blessed
+    assert found.reason.startswith("equivalent: at most ")
+    assert "recorded outputs" in found.oracles
+    assert found.oracles[-1] != "recorded outputs"
+    excesses = [found.controls.excess(c, Thresholds()) for c in found.controls.parties]
+    assert (
+        min(e for e, c in zip(excesses, found.controls.parties, strict=True) if c != CONVERTED) > 30
+    )
+
+
+def test_the_evaluation_goes_into_json() -> None:
+    name = "keras2_gru_cudnn"
+    found = verdict(name, converted(name), golden=True)
+    text = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert text["verdict"] == "blessed"
+    assert text["cases"]["compared"][0] == "recorded in golden.npz"
+    assert text["cases"]["sent"] == len(text["cases"]["compared"])
+    assert text["thresholds"] == {"factor": 8.0, "floor": 1e-6}
+    for control in text["controls"].values():
+        assert control["error"] > 1e-3
+        assert control["excess"] > 30
+    for output in text["outputs"].values():
+        assert output["parties"][CONVERTED]["excess"] <= 1.0
+        assert output["parties"]["recorded outputs"]["excess"] <= 1.0
+
+
+# Wrong conversions: the converted Keras model itself, broken before it is written
+
+Break = Callable[[BuiltModel], None]
+LSTM_GATES = ("input", "forget", "candidate", "output")
+
+
+def blocks(array: Any) -> dict[str, Any]:
+    """Blocks of a Keras LSTM's weight by gate."""
+    return dict(zip(LSTM_GATES, np.split(array, 4, axis=-1), strict=True))
+
+
+def joined(by_gate: Mapping[str, Any]) -> Any:
+    return np.concatenate([by_gate[gate] for gate in LSTM_GATES], axis=-1)
+
+
+def set_first(built: BuiltModel, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Changes kernel, recurrent kernel and bias of the first recurrent layer."""
+    layer = built.layers[0]
+    layer.set_weights(change(layer.get_weights()))
+
+
+def swap_candidate_and_forget(built: BuiltModel) -> None:
+    def swap(array: Any) -> Any:
+        found = blocks(array)
+        return joined(found | {"forget": found["candidate"], "candidate": found["forget"]})
+
+    set_first(built, lambda weights: [swap(array) for array in weights])
+
+
+def move_forget_bias(built: BuiltModel) -> None:
+    def move(bias: Any) -> Any:
+        found = blocks(bias)
+        return joined(found | {"forget": found["forget"] - 1.0})
+
+    set_first(built, lambda weights: [*weights[:2], move(weights[2])])
+
+
+def drop_second_bias(built: BuiltModel) -> None:
+    tensors = built.canonical.recurrent_layers[0].forward.source.tensors
+    on_input, _ = np.split(tensors["bias"], 2)
+    set_first(built, lambda weights: [*weights[:2], on_input])
+
+
+def keep_cudnn_blocks(built: BuiltModel) -> None:
+    """As `set_weights` with the arrays of the file does it: every shape fits."""
+    tensors = built.canonical.recurrent_layers[0].forward.source.tensors
+    set_first(built, lambda weights: [tensors["kernel"], *weights[1:]])
+
+
+def take_keras3_hard_sigmoid(built: BuiltModel) -> None:
+    for layer in built.layers:
+        layer.cell.recurrent_activation = keras.activations.hard_sigmoid
+
+
+def repeat_masked_output(built: BuiltModel) -> None:
+    for layer in built.layers:
+        layer.zero_output_for_mask = False
+
+
+def swap_layers_of_states(built: BuiltModel) -> None:
+    """Rows of the recurrent kernel in another order: the state of another unit."""
+    set_first(built, lambda weights: [weights[0], np.roll(weights[1], 1, axis=0), weights[2]])
+
+
+MISTAKES: dict[str, tuple[str, Break]] = {
+    "candidate and forget gates swapped": ("tf1_stacked_lstm", swap_candidate_and_forget),
+    "forget bias off by one": ("tf1_stacked_lstm", move_forget_bias),
+    "default mask output": ("tf1_stacked_lstm", repeat_masked_output),
+    "states shifted by one unit": ("tf1_basic_lstm_fb1", swap_layers_of_states),
+    "one bias of two dropped": ("keras2_cudnn_lstm", drop_second_bias),
+    "cuDNN blocks as they lie": ("keras2_cudnn_lstm", keep_cudnn_blocks),
+    "hard sigmoid of Keras 3": ("keras2_lstm_hard_sigmoid", take_keras3_hard_sigmoid),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_conversion_is_refused(mistake: str, tmp_path: Path) -> None:
+    name, break_it = MISTAKES[mistake]
+    built = build_model(LAB[name].recognition.model, Target.CPU)
+    break_it(built)
+    save(built, tmp_path)
+    found = verdict(name, open_saved_model(tmp_path / SAVED_MODEL))
+    assert not found.equivalent
+    assert not found.blessed
+    assert found.reason.startswith(f"not equivalent: {CONVERTED}")
+    assert found.comparison.excess(CONVERTED, Thresholds()) > 30
+    assert found.controls.problems == ()
+
+
+def test_a_wrong_fact_is_refused_by_the_oracle_that_knows_better() -> None:
+    """Conversion and formulas agree with each other here; only who ran the model can object."""
+    lab = LAB["tf1_basic_lstm_fb1"]
+    wrong = recognised(lab.case, "", "forget_bias=0")
+    model = Formulas(wrong.model, np.float32).run
+    found = evaluate(wrong, model, plan_cases(wrong, lab.golden_files))
+    assert not found.equivalent
+    assert found.comparison.excess(CONVERTED, Thresholds()) <= 1.0
+    assert "so the facts taken for the model are not those of the model that ran" in found.reason
+    blind = evaluate_without_oracles(wrong, model)
+    assert blind.equivalent
+
+
+# Nobody's word
+
+
+def evaluate_without_oracles(recognition: Recognition, model: Any) -> Evaluation:
+    """As for a bare checkpoint, which nobody can run."""
+    bare = dataclasses.replace(
+        recognition,
+        artifact=dataclasses.replace(recognition.artifact, model_config=None),
+        legacy_graph=None,
+    )
+    return evaluate(bare, model, plan_cases(bare))
+
+
+def test_an_assumption_that_nobody_confirms_is_not_blessed() -> None:
+    name = "tf1_stacked_lstm_no_meta"
+    bare = recognised(dataclasses.replace(LAB[name].case, settings={}))
+    found = evaluate(bare, Formulas(bare.model, np.float32).run, plan_cases(bare))
+    assert found.equivalent
+    assert not found.blessed
+    assert found.oracles == []
+    assert "forget_bias=1.0 (lstm_0, lstm_1, lstm_2)" in found.unconfirmed
+    assert found.reason.startswith("not proven: ")
+    assert all(text in found.reason for text in found.unconfirmed)
+
+
+def test_a_recorded_output_confirms_it() -> None:
+    name = "tf1_stacked_lstm_no_meta"
+    bare = recognised(dataclasses.replace(LAB[name].case, settings={}))
+    cases = plan_cases(bare, LAB[name].golden_files)
+    found = evaluate(bare, Formulas(bare.model, np.float32).run, cases)
+    assert found.oracles == ["recorded outputs"]
+    assert found.unconfirmed == []
+    assert found.blessed
+
+
+def test_the_user_confirms_it() -> None:
+    settings = ("forget_bias=1", "activation=tanh", "cell_clip=none")
+    bare = recognised(LAB["tf1_stacked_lstm_npz"].case, "", *settings)
+    assert assumptions(bare) == ()
+    assert evaluate(bare, Formulas(bare.model, np.float32).run, plan_cases(bare)).blessed
+
+
+def test_assumptions_are_told_once_with_their_layers() -> None:
+    model = model_of(artifact(lstm("basic_lstm_cell", 3, 5)))
+    recognition = dataclasses.replace(LAB["tf1_stacked_lstm_npz"].recognition, model=model)
+    assert assumptions(recognition) == ("activation=tanh (lstm_0)", "forget_bias=1.0 (lstm_0)")
+
+
+# Refusals of the verdict itself
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[Recognition, Comparison, Comparison, int]:
+    """A right conversion, measured."""
+    recognition = LAB["tf1_basic_lstm_fb2"].recognition
+    cases = plan_cases(recognition)
+    evaluator = Evaluator(recognition, Formulas(recognition.model, np.float32).run)
+    comparison, controls = Comparison(), Comparison()
+    for case in cases:
+        comparison = comparison.merge(evaluator.compare(case))
+        controls = controls.merge(evaluator.compare_controls(case))
+    return recognition, comparison, controls, len(cases)
+
+
+def test_what_was_measured_is_equivalent(measured: Any) -> None:
+    recognition, comparison, controls, sent = measured
+    assert judge(recognition, comparison, controls, sent, (), Thresholds()).equivalent
+
+
+@pytest.mark.parametrize("more", [-1, 1, 100])
+def test_a_case_that_never_came_back_is_refused(measured: Any, more: int) -> None:
+    recognition, comparison, controls, sent = measured
+    found = judge(recognition, comparison, controls, sent + more, (), Thresholds())
+    assert not found.equivalent
+    assert found.reason == f"not equivalent: {sent} cases compared of {sent + more} sent"
+
+
+def test_no_cases_prove_nothing(measured: Any) -> None:
+    recognition, *_ = measured
+    found = judge(recognition, Comparison(), Comparison(), 0, (), Thresholds())
+    assert not found.equivalent
+    assert "0 cases compared of 0 sent" in found.reason
+
+
+def test_cases_that_a_control_passes_prove_nothing(measured: Any) -> None:
+    """Such cases could not tell a wrong conversion from a right one."""
+    recognition, comparison, controls, sent = measured
+    loose = Thresholds(factor=1e9, floor=1e3)
+    found = judge(recognition, comparison, controls, sent, (), loose)
+    assert not found.equivalent
+    assert "control 'forget bias off by one' passes" in " ".join(found.objections)
+
+
+def test_a_model_of_zeros_has_no_power() -> None:
+    """Every gate of it is like every other."""
+    source = artifact(lstm("basic_lstm_cell", 3, 5))
+
+    def load(name: str) -> Any:
+        return np.zeros(source.tensors[name].shape, np.float32)
+
+    model = model_of(dataclasses.replace(source, load=load))
+    recognition = dataclasses.replace(LAB["tf1_stacked_lstm_npz"].recognition, model=model)
+    found = evaluate(recognition, Formulas(model, np.float32).run, plan_cases(recognition))
+    assert not found.equivalent
+    assert any("swapped' passes" in objection for objection in found.objections)
+
+
+@pytest.mark.parametrize("tight", [Thresholds(factor=1e-6, floor=0.0)])
+def test_thresholds_are_those_of_the_caller(measured: Any, tight: Thresholds) -> None:
+    recognition, comparison, controls, sent = measured
+    found = judge(recognition, comparison, controls, sent, (), tight)
+    assert not found.equivalent
+    assert found.to_json()["thresholds"] == dataclasses.asdict(tight)
+
+
+def broken_output(model: CanonicalModel, change: Callable[[Arrays], Arrays]) -> Any:
+    right = Formulas(model, np.float32).run
+    return lambda signature, inputs: change(right(signature, inputs))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda o: {**o, "h_0": o["h_0"] * np.nan}, "NaN or infinity"),
+        (lambda o: {**o, "h_0": o["h_0"][:, :-1]}, "instead of"),
+        (lambda o: {n: v for n, v in o.items() if n != "c_0"}, "gives no output 'c_0'"),
+        (lambda o: {}, "gives no output 'outputs'"),
+    ],
+)
+def test_an_output_that_cannot_be_compared_is_refused(
+    change: Callable[[Arrays], Arrays], told: str
+) -> None:
+    recognition = LAB["tf1_basic_lstm_fb2"].recognition
+    found = evaluate(
+        recognition, broken_output(recognition.model, change), plan_cases(recognition)[:2]
+    )
+    assert not found.equivalent
+    assert told in found.reason
+
+
+def test_recorded_outputs_of_another_shape_are_refused(tmp_path: Path) -> None:
+    lab = LAB["tf1_basic_lstm_fb2"]
+    golden = lab.goldens["serving_default"]
+    file = tmp_path / "golden.npz"
+    wrong = golden["outputs"]["outputs"][:, :, :-1]
+    np.savez(file, **{"in:inputs": golden["inputs"]["inputs"], "out:outputs": wrong})
+    recognition = lab.recognition
+    model = Formulas(recognition.model, np.float32).run
+    found = evaluate(recognition, model, plan_cases(recognition, [file]))
+    assert "recorded outputs" in found.reason
+    assert not found.equivalent
+
+
+def test_oracles_are_closed_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Oracle:
+        name = "test"
+
+        def adapt(self, case: Any) -> Any:
+            return case
+
+        def run(self, case: Any) -> None:
+            raise RuntimeError("broken oracle")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr(evaluation_module, "open_oracles", lambda *args: ([Oracle()], []))
+    recognition = LAB["tf1_basic_lstm_fb2"].recognition
+    model = Formulas(recognition.model, np.float32).run
+    with pytest.raises(RuntimeError, match="broken oracle"):
+        evaluate(recognition, model, plan_cases(recognition))
+    assert closed == [True]
+
+
+def test_progress_names_every_case() -> None:
+    recognition = LAB["tf1_basic_lstm_fb2"].recognition
+    told: list[str] = []
+    model = Formulas(recognition.model, np.float32).run
+    cases = plan_cases(recognition)
+    evaluate(recognition, model, cases, progress=told.append)
+    assert told == [case.key for case in cases]
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_recorded_cases_come_before_probes(name: str) -> None:
+    lab = LAB[name]
+    cases = plan_cases(lab.recognition, lab.golden_files)
+    recorded = [case.expected is not None for case in cases]
+    assert recorded == sorted(recorded, reverse=True)
+    assert sum(recorded) == len(lab.golden_files)
