@@ -116,10 +116,11 @@ class _PlainLoader(yaml.SafeLoader):
     """YAML without Python objects; the tuples that Keras wrote become lists."""
 
 
-_PlainLoader.add_constructor(
-    "tag:yaml.org,2002:python/tuple",
-    lambda loader, node: loader.construct_sequence(node, deep=True),
-)
+def _as_list(loader: Any, node: Any) -> Any:
+    return loader.construct_sequence(node, deep=True)
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _as_list)
 
 
 def _no_architecture(path: Path, received: str) -> UsageError:
