@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rnn_migrator.canonical import Array
-from rnn_migrator.errors import Problem, UnreadableError, UsageError
+from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, UsageError
 from rnn_migrator.readers.artifact import LegacyArtifact, TensorSpec
 from rnn_migrator.readers.base import reader
 
@@ -46,6 +46,7 @@ def open_keras_hdf5(path: Path, architecture: Path | None) -> LegacyArtifact:
 
     Raises:
       UnreadableError: Cut short, damaged or hostile.
+      UnsupportedError: No model of Keras is in it.
       UsageError: The architecture file is not one.
     """
     import h5py
@@ -62,8 +63,11 @@ def open_keras_hdf5(path: Path, architecture: Path | None) -> LegacyArtifact:
             specs = {name: _spec(path, _follow(path, file, name), name) for name in names}
             config = _stored_config(path, file)
             writer = _writer(file, weights)
+            kept = sorted(file)
     except _DAMAGE as e:
         raise _unreadable(path, _first_line(e)) from e
+    if not layers and config is None:
+        raise _no_model(path, kept)
 
     def load(name: str) -> Array:
         try:
@@ -148,6 +152,18 @@ def _unreadable(path: Path, received: str) -> UnreadableError:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:300]
+
+
+def _no_model(path: Path, kept: Sequence[str]) -> UnsupportedError:
+    return UnsupportedError(
+        Problem(
+            where=str(path),
+            expected="an HDF5 file with a Keras model, or its weights by layer",
+            received="other content: " + (", ".join(kept[:6]) or "nothing"),
+            remedy="dump the recurrent variables to an NPZ file under their TensorFlow names, or "
+            "name the file that Keras saved",
+        )
+    )
 
 
 def _names(group: Any, attribute: str) -> list[str]:

@@ -263,12 +263,23 @@ def _bidirectional_refusals(config: Mapping[str, Any], merge_mode: Any) -> list[
     return refused
 
 
+_KERAS1_ARRAYS = (12, 9)
+"""Arrays of an LSTM and of a GRU in a file of Keras 1, three a gate."""
+
+
 def _weight_count(name: str, count: int, names: Sequence[str]) -> Problem:
+    remedy = "name the architecture the weights were saved with: --architecture FILE"
+    if len(names) * 3 in [arrays * count for arrays in _KERAS1_ARRAYS]:
+        remedy = (
+            "a file of Keras 1, which this version does not convert: load it with Keras 2.0 to "
+            "2.3 and save it again"
+        )
+    listed = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     return Problem(
         where=f"layer {name!r}",
         expected=f"{count} weight arrays in the file",
-        received=f"{len(names)}: {', '.join(names) or 'none'}",
-        remedy="name the architecture the weights were saved with: --architecture FILE",
+        received=f"{len(names)}: {listed or 'none'}",
+        remedy=remedy,
     )
 
 
