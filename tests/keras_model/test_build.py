@@ -190,7 +190,6 @@ def dense(**config: Any) -> Config:
         (dense(units=None), {"kernel:0": (5, 2), "bias:0": (2,)}),
         (dense(units="two"), {"kernel:0": (5, 2), "bias:0": (2,)}),
         (layer("RepeatVector", "dense_1", n=3), {}),  # sequences where vectors belong
-        (layer("Reshape", "dense_1", target_shape="x"), {}),
         (layer("RepeatVector", "dense_1"), {}),
     ],
 )
