@@ -162,6 +162,21 @@ def test_force_replaces_the_whole_output(cases: dict[str, Case], tmp_path: Path)
     assert names(tmp_path) == ["output"]
 
 
+@pytest.mark.xfail(reason="--force replaces whatever folder it is given")
+@pytest.mark.parametrize("place", [".", "deeper"])
+def test_a_source_is_never_replaced_by_its_output(
+    cases: dict[str, Case], tmp_path: Path, place: str
+) -> None:
+    """It may be the only copy there is."""
+    folder = tmp_path / "model"
+    source = folder / place / "weights.npz"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(cases["tf1_stacked_lstm_npz"].source, source)
+    with pytest.raises(UsageError):
+        convert(Request(source, target=Target.CPU), folder, force=True)
+    assert source.exists()
+
+
 STAGES = ["build_model", "save", "_self_check", "_document", "write_json"]
 
 

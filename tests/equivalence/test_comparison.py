@@ -164,8 +164,9 @@ def test_another_shape_is_a_problem(shape: tuple[int, ...]) -> None:
 def test_a_missing_output_is_a_problem() -> None:
     reference = {"outputs": sequences(), "h_0": sequences()[:, 0]}
     parties = {CONVERTED: {"outputs": reference["outputs"]}, ORACLE: reference}
-    [problem] = compare_case("case", "step", reference, reference, parties).problems
-    assert problem == "case: the converted model gives no output 'h_0'"
+    found = compare_case("case", "step", reference, reference, parties)
+    assert found.problems == ("case: the converted model gives no output 'h_0'",)
+    assert found.outputs == {}
 
 
 def test_a_broken_oracle_is_a_problem_too() -> None:

@@ -226,6 +226,21 @@ def test_a_recorded_output_confirms_it() -> None:
     assert found.blessed
 
 
+@pytest.mark.xfail(reason="an oracle confirms whatever it cannot see, too")
+def test_a_recording_that_cannot_tell_confirms_nothing(tmp_path: Path) -> None:
+    """From a state of zeros, the first step is the same with any forget bias."""
+    case = dataclasses.replace(LAB["tf1_stacked_lstm_no_meta"].case, settings={})
+    trained, bare = recognised(case, "", "forget_bias=0"), recognised(case)
+    x = np.random.default_rng(0).normal(size=(4, 1, 4)).astype(np.float32)
+    outputs = Formulas(trained.model, np.float32).run("serving_default", {"inputs": x})
+    file = tmp_path / "golden.npz"
+    np.savez(file, **{"in:inputs": x, "out:outputs": outputs["outputs"]})
+    model = Formulas(bare.model, np.float32).run
+    found = evaluate(bare, model, plan_cases(bare, [file]))
+    assert any(text.startswith("forget_bias=1.0") for text in found.unconfirmed)
+    assert not found.blessed
+
+
 def test_the_user_confirms_it() -> None:
     settings = ("forget_bias=1", "activation=tanh", "cell_clip=none")
     bare = recognised(LAB["tf1_stacked_lstm_npz"].case, "", *settings)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,30 @@ def test_nothing_is_unpickled(tmp_path: Path, kind: str) -> None:
     else:
         source = write_npz(source / "a.npz", a=content)
     assert "dtype object" in refusal(source)
+    assert not mark.exists()
+
+
+def test_nothing_is_unpickled_even_past_the_header(tmp_path: Path) -> None:
+    """Two locks on one door: a file may be exchanged between opening and reading."""
+    mark = tmp_path / "mark"
+    np.save(tmp_path / "a.npy", np.ones(2))
+    artifact = open_artifact(tmp_path)
+    (tmp_path / "a.npy").write_bytes(npy_bytes(np.array([Trap(mark), 1.0], dtype=object)))
+    with pytest.raises(UnreadableError, match="allow_pickle"):
+        artifact.read("a")
+    assert not mark.exists()
+
+
+def test_a_member_cannot_hide_behind_another_of_its_name(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    file = tmp_path / "weights.npz"
+    contents = [npy_bytes(np.ones(2)), npy_bytes(np.array([Trap(mark)], dtype=object))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of zipfile, that the name is there twice
+        with zipfile.ZipFile(file, "w") as archive:
+            for content in contents:
+                archive.writestr("a.npy", content)
+    assert "dtype object" in refusal(file)
     assert not mark.exists()
 
 

@@ -342,6 +342,28 @@ def test_no_python_runs_from_yaml(tmp_path: Path, tag: str) -> None:
     assert not mark.exists()
 
 
+def test_aliases_in_yaml_are_plain_values(tmp_path: Path) -> None:
+    """PyYAML writes what stands in two places once."""
+    text = "class_name: Model\nconfig:\n  one: &id001 [1, 2]\n  other: *id001\n"
+    config = read_architecture(architecture(tmp_path, text))["config"]
+    assert config == {"one": [1, 2], "other": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(
+            f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 30)
+        ).replace("*a0", "x"),
+        "a: &a [*a]",
+    ],
+    ids=["billions", "endless"],
+)
+def test_aliases_that_explode_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"aliases|recursi"):
+        read_architecture(architecture(tmp_path, f"class_name: Model\n{text}\n"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

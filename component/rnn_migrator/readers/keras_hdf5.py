@@ -25,6 +25,7 @@ MAX_DATASET_BYTES = 8 << 30
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_ARCHITECTURE_BYTES = 64 << 20
+_MAX_ARCHITECTURE_VALUES = 10_000_000
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 """What h5py raises about a file that is damaged, or not built as Keras builds it."""
 
@@ -113,7 +114,19 @@ def _parse(text: str) -> Any:
     """JSON or YAML; the loader makes plain values only."""
     if text.lstrip().startswith(("{", '"')):
         return json.loads(text)
-    return yaml.load(text, _PlainLoader)  # noqa: S506
+    value = yaml.load(text, _PlainLoader)  # noqa: S506
+    if _written_out(value, {}) > _MAX_ARCHITECTURE_VALUES:
+        raise ValueError(f"aliases that stand for more than {_MAX_ARCHITECTURE_VALUES} values")
+    return value
+
+
+def _written_out(value: Any, known: dict[int, int]) -> int:
+    """How many values there are when every alias is written out; a few lines can mean billions."""
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        inside = parts if isinstance(value, dict | list) else ()
+        known[id(value)] = 1 + sum(_written_out(part, known) for part in inside)
+    return known[id(value)]
 
 
 class _PlainLoader(yaml.SafeLoader):
