@@ -34,7 +34,7 @@ def _pipelines() -> Any:
     Raises:
       UsageError: TFX or the pipelines are not installed.
     """
-    wanted = {"tfx": "the extra rnn-migrator[tfx]", "pipelines": "a checkout of the project"}
+    wanted = {"tfx": "module tfx", "pipelines": "folder pipelines/ on the path"}
     missing = [what for name, what in wanted.items() if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
