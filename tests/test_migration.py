@@ -162,7 +162,6 @@ def test_force_replaces_the_whole_output(cases: dict[str, Case], tmp_path: Path)
     assert names(tmp_path) == ["output"]
 
 
-@pytest.mark.xfail(reason="--force replaces whatever folder it is given")
 @pytest.mark.parametrize("place", [".", "deeper"])
 def test_a_source_is_never_replaced_by_its_output(
     cases: dict[str, Case], tmp_path: Path, place: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnn_migrator.canonical import HeadLayer, Node
-from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError
+from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError, UsageError
 from rnn_migrator.files import atomic_folder, read_json, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.tensor_map import tensor_map
@@ -103,6 +103,7 @@ def convert(
     """
     progress("reading and recognising the source")
     recognition = recognise_source(request)
+    _check_replaceable(output, recognition.artifact)
     with atomic_folder(output, force) as folder:
         from rnn_migrator.keras_model.build import build_model
         from rnn_migrator.keras_model.export import save
@@ -116,6 +117,23 @@ def convert(
         document = _document(request, recognition, built.kernels)
         write_json(folder / CONVERSION_FILE, document)
     return document
+
+
+def _check_replaceable(output: Path, artifact: LegacyArtifact) -> None:
+    """Refuses to replace what is no output of a conversion, above all the source."""
+    where, found = output.resolve(), ""
+    if any(file.resolve().is_relative_to(where) for file in artifact.files):
+        found = "a folder that holds the source"
+    elif output.exists() and not _is_output(output):
+        found = "something that rnn-migrate did not write"
+    if found:
+        remedy = "name a folder that does not exist yet"
+        raise UsageError(Problem(str(output), "a new folder, or an earlier output", found, remedy))
+
+
+def _is_output(folder: Path) -> bool:
+    empty = folder.is_dir() and not any(folder.iterdir())
+    return empty or (folder / CONVERSION_FILE).is_file()
 
 
 def _self_check(recognition: Recognition, folder: Path, target: Target) -> None:
@@ -226,7 +244,7 @@ def source_of(source: Path, document: dict[str, Any], strict: bool = False) -> R
     """
     request = Request(source, None, tuple(document["settings"]), Target(document["target"]), strict)
     artifact = open_artifact(source)
-    if artifact.model_config is None and document["model_config"] is not None:
+    if document["model_config"] is not None:
         artifact = dataclasses.replace(artifact, model_config=document["model_config"])
     return recognise_artifact(artifact, request)
 

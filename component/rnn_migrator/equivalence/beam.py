@@ -18,10 +18,12 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from rnn_migrator.equivalence.cases import Case
-from rnn_migrator.equivalence.comparison import Comparison, Thresholds
+from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.equivalence.evaluation import (
+    Assumption,
     Evaluation,
     Evaluator,
+    Measurement,
     assumptions,
     plan_cases,
 )
@@ -136,15 +138,13 @@ class Stretch:
     Attributes:
       first: Index of the first case.
       stop: One more than the index of the last.
-      comparison: The converted model and the oracles.
-      controls: The broken conversions.
+      measured: What it was.
       absent: Oracles that were not to be had.
     """
 
     first: int = 0
     stop: int = 0
-    comparison: Comparison = dataclasses.field(default_factory=Comparison)
-    controls: Comparison = dataclasses.field(default_factory=Comparison)
+    measured: Measurement = dataclasses.field(default_factory=Measurement)
     absent: tuple[Absence, ...] = ()
 
     def merge(self, later: Stretch) -> Stretch:
@@ -152,8 +152,7 @@ class Stretch:
         return Stretch(
             self.first,
             later.stop,
-            self.comparison.merge(later.comparison),
-            self.controls.merge(later.controls),
+            self.measured.merge(later.measured),
             tuple(dict.fromkeys(self.absent + later.absent)),
         )
 
@@ -176,9 +175,8 @@ class _Parties:
 
     def compare(self, index: int, case: Case) -> Stretch:
         with self._lock:
-            comparison = self._evaluator.compare(case)
-            controls = self._evaluator.compare_controls(case)
-        return Stretch(index, index + 1, comparison, controls, self._absent)
+            measured = self._evaluator.measure(case)
+        return Stretch(index, index + 1, measured, self._absent)
 
 
 def _close(oracles: Sequence[Oracle]) -> None:
@@ -241,14 +239,13 @@ class _Verdict:
     """Judges all that was measured, and writes it down."""
 
     sent: int
-    assumptions: tuple[str, ...]
+    assumptions: tuple[Assumption, ...]
     thresholds: Thresholds
     file: Path
 
     def __call__(self, stretch: Stretch) -> str:
         evaluation = Evaluation(
-            stretch.comparison,
-            stretch.controls,
+            stretch.measured,
             self.sent,
             stretch.absent,
             self.assumptions,

@@ -98,6 +98,42 @@ _MUTATIONS: dict[str, Mutation] = {
 }
 
 
+def doubted_models(model: CanonicalModel) -> dict[str, CanonicalModel]:
+    """Models in which an assumed fact has another likely value, by the name of the fact.
+
+    Outputs that are the same under such another value cannot confirm the assumption.
+    """
+    assumed = {name for _, name, fact in model.facts() if not fact.confirmed}
+    return {name: _doubt(model, name) for name in sorted(assumed)}
+
+
+_OTHER_VALUES: dict[str, Callable[[Any], Any]] = {
+    "forget_bias": lambda value: value + 1.0,
+    "activation": lambda value: "softsign" if value == "tanh" else "tanh",
+    "recurrent_activation": lambda value: "hard_sigmoid" if value == "sigmoid" else "sigmoid",
+    "cell_clip": lambda value: 3.0 if value is None else None,  # 3.0: block cells up to 1.3
+}
+
+
+def _doubt(model: CanonicalModel, name: str) -> CanonicalModel:
+    """The model with another value wherever this fact is assumed."""
+    for layer in model.recurrent_layers:
+        forward = _doubted(layer.forward, name)
+        backward = layer.backward and _doubted(layer.backward, name)
+        other = dataclasses.replace(layer, forward=forward, backward=backward)
+        model = _replace_layer(model, layer, other)
+    return model
+
+
+def _doubted(direction: Direction, name: str) -> Direction:
+    source = direction.source
+    fact = source.facts.get(name)
+    if fact is None or fact.confirmed:
+        return direction
+    facts = {**source.facts, name: _control(_OTHER_VALUES[name](fact.value))}
+    return dataclasses.replace(direction, source=dataclasses.replace(source, facts=facts))
+
+
 def _control(value: Any) -> Fact[Any]:
     return Fact(value, Origin.USER, "negative control")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnn_migrator.canonical import Array
+from rnn_migrator.canonical import Array, CanonicalModel
 from rnn_migrator.equivalence.cases import Case, probe_cases, recorded_case
 from rnn_migrator.equivalence.comparison import (
     CONVERTED,
@@ -18,7 +18,7 @@ from rnn_migrator.equivalence.comparison import (
     compare_case,
     to_json,
 )
-from rnn_migrator.equivalence.controls import broken_models
+from rnn_migrator.equivalence.controls import broken_models, doubted_models
 from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.recognition.recognise import Recognition
@@ -34,6 +34,33 @@ def plan_cases(recognition: Recognition, golden: Sequence[Path] = ()) -> list[Ca
     """The recorded cases and the probes for a source."""
     recorded = [recorded_case(file, recognition.model) for file in golden]
     return recorded + probe_cases(recognition.model)
+
+
+Witness = tuple[str, Case, Mapping[str, Array]]
+"""An oracle, the case as it saw it, and what it gave."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurement:
+    """What was measured in any number of cases.
+
+    Attributes:
+      comparison: The converted model and the oracles against float64.
+      controls: The broken conversions against float64.
+      doubts: Other values of the assumed facts against float64, on what the oracles gave only.
+    """
+
+    comparison: Comparison = dataclasses.field(default_factory=Comparison)
+    controls: Comparison = dataclasses.field(default_factory=Comparison)
+    doubts: Comparison = dataclasses.field(default_factory=Comparison)
+
+    def merge(self, other: Measurement) -> Measurement:
+        """What was measured in the cases of both."""
+        return Measurement(
+            self.comparison.merge(other.comparison),
+            self.controls.merge(other.controls),
+            self.doubts.merge(other.doubts),
+        )
 
 
 class Evaluator:
@@ -52,39 +79,65 @@ class Evaluator:
         self._oracles = oracles
         self._reference = Formulas(recognition.model)
         self._rounded = Formulas(recognition.model, np.float32)
-        self._controls = {
-            name: Formulas(mutant) for name, mutant in broken_models(recognition.model).items()
-        }
+        self._controls = _formulas(broken_models(recognition.model))
+        self._doubts = _formulas(doubted_models(recognition.model))
+
+    def measure(self, case: Case) -> Measurement:
+        """Runs everybody on a case."""
+        witnessed = self._witness(case)
+        controls = self._compare(case, self._parties(case, self._controls))
+        doubts = Comparison()
+        for _, adapted, given in witnessed if self._doubts else ():
+            seen = {
+                party: {name: outputs[name] for name in given}
+                for party, outputs in self._parties(adapted, self._doubts).items()
+            }
+            doubts = doubts.merge(self._compare(adapted, seen, given))
+        return Measurement(self._comparison(case, witnessed), controls, doubts)
 
     def compare(self, case: Case) -> Comparison:
-        """Runs every party on a case; an oracle with fixed shapes sees the case cut to them."""
+        """Runs the converted model and the oracles on a case."""
+        return self._comparison(case, self._witness(case))
+
+    def _witness(self, case: Case) -> list[Witness]:
+        """What the oracles give; one with fixed shapes sees the case cut to them."""
+        adapted = [(oracle, oracle.adapt(case)) for oracle in self._oracles]
+        runs = [(oracle.name, fitting, oracle.run(fitting)) for oracle, fitting in adapted]
+        return [(name, fitting, given) for name, fitting, given in runs if given is not None]
+
+    def _comparison(self, case: Case, witnessed: Sequence[Witness]) -> Comparison:
         comparison = self._compare(case, {CONVERTED: self._convert(case)})
-        for oracle in self._oracles:
-            adapted = oracle.adapt(case)
-            given = oracle.run(adapted)
-            if given is not None:
-                parties = {CONVERTED: self._convert(adapted), oracle.name: given}
-                comparison = comparison.merge(self._compare(adapted, parties))
+        for name, adapted, given in witnessed:
+            parties = {CONVERTED: self._convert(adapted), name: given}
+            comparison = comparison.merge(self._compare(adapted, parties))
         return dataclasses.replace(comparison, cases=(case.key,))
 
     def _convert(self, case: Case) -> Mapping[str, Array]:
         return self._model(case.signature, case.inputs)
 
-    def _compare(self, case: Case, parties: Mapping[str, Mapping[str, Array]]) -> Comparison:
+    def _parties(
+        self, case: Case, models: Mapping[str, Formulas]
+    ) -> dict[str, Mapping[str, Array]]:
+        """What models give; the reference stands in for the converted model."""
+        everybody = {CONVERTED: self._reference, **models}
+        return {name: model.run(case.signature, case.inputs) for name, model in everybody.items()}
+
+    def _compare(
+        self,
+        case: Case,
+        parties: Mapping[str, Mapping[str, Array]],
+        outputs: Iterable[str] | None = None,
+    ) -> Comparison:
+        """Compares outputs with the reference; all of them, or those named."""
         reference = self._reference.run(case.signature, case.inputs)
         rounded = self._rounded.run(case.signature, case.inputs)
+        if outputs is not None:
+            reference = {name: reference[name] for name in outputs}
         return compare_case(case.key, case.signature, reference, rounded, parties)
 
-    def compare_controls(self, case: Case) -> Comparison:
-        """The same for the broken conversions."""
-        parties = {
-            CONVERTED: self._reference.run(case.signature, case.inputs),
-            **{
-                name: control.run(case.signature, case.inputs)
-                for name, control in self._controls.items()
-            },
-        }
-        return self._compare(case, parties)
+
+def _formulas(models: Mapping[str, CanonicalModel]) -> dict[str, Formulas]:
+    return {name: Formulas(model) for name, model in models.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,20 +145,28 @@ class Evaluation:
     """A judged comparison.
 
     Attributes:
-      comparison: The converted model and the oracles against float64.
-      controls: The broken conversions against float64.
+      measured: What was measured in all cases.
       sent: How many cases were to be compared.
       absent: Oracles that were not to be had, and why.
       assumptions: What `assumptions` gives for the source.
       thresholds: What counts as equivalent.
     """
 
-    comparison: Comparison
-    controls: Comparison
+    measured: Measurement
     sent: int
     absent: tuple[Absence, ...]
-    assumptions: tuple[str, ...]
+    assumptions: tuple[Assumption, ...]
     thresholds: Thresholds
+
+    @property
+    def comparison(self) -> Comparison:
+        """The converted model and the oracles against float64."""
+        return self.measured.comparison
+
+    @property
+    def controls(self) -> Comparison:
+        """The broken conversions against float64."""
+        return self.measured.controls
 
     @property
     def oracles(self) -> list[str]:
@@ -129,8 +190,15 @@ class Evaluation:
 
     @property
     def unconfirmed(self) -> list[str]:
-        """Assumptions that no oracle has confirmed by agreeing with the formulas."""
-        return [] if self.oracles and self.equivalent else list(self.assumptions)
+        """Assumptions that no oracle has confirmed.
+
+        It takes an oracle that agrees with the formulas on outputs which another likely value of
+        the fact would have changed.
+        """
+        return [str(assumed) for assumed in self.assumptions if not self._confirmed(assumed.name)]
+
+    def _confirmed(self, name: str) -> bool:
+        return self.equivalent and self.measured.doubts.excess(name, self.thresholds) > 1.0
 
     @property
     def blessed(self) -> bool:
@@ -215,28 +283,37 @@ class Evaluation:
         }
 
 
-def assumptions(recognition: Recognition) -> tuple[str, ...]:
-    """Facts that only a default of the class stands behind, as "name=value (layer, layer)"."""
-    layers: dict[str, list[str]] = {}
+@dataclasses.dataclass(frozen=True)
+class Assumption:
+    """A value that only a default of the class stands behind, and the layers that take it."""
+
+    name: str
+    value: Any
+    layers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        value = "none" if self.value is None else self.value
+        return f"{self.name}={value} ({', '.join(self.layers)})"
+
+
+def assumptions(recognition: Recognition) -> tuple[Assumption, ...]:
+    """Facts that only a default of the class stands behind."""
+    layers: dict[tuple[str, Any], list[str]] = {}
     for where, name, fact in recognition.model.facts():
         if not fact.confirmed:
-            value = "none" if fact.value is None else fact.value
-            layers.setdefault(f"{name}={value}", []).append(where)
-    return tuple(f"{text} ({', '.join(where)})" for text, where in layers.items())
+            layers.setdefault((name, fact.value), []).append(where)
+    return tuple(Assumption(*assumed, tuple(where)) for assumed, where in layers.items())
 
 
 def judge(
     recognition: Recognition,
-    comparison: Comparison,
-    controls: Comparison,
+    measured: Measurement,
     sent: int,
     absent: Sequence[Absence],
     thresholds: Thresholds,
 ) -> Evaluation:
     """Puts a verdict together from what was measured."""
-    return Evaluation(
-        comparison, controls, sent, tuple(absent), assumptions(recognition), thresholds
-    )
+    return Evaluation(measured, sent, tuple(absent), assumptions(recognition), thresholds)
 
 
 def evaluate(
@@ -257,13 +334,12 @@ def evaluate(
     """
     oracles, absent = open_oracles(recognition, cases)
     evaluator = Evaluator(recognition, model, oracles)
-    comparison, controls = Comparison(), Comparison()
+    measured = Measurement()
     try:
         for case in cases:
             progress(case.key)
-            comparison = comparison.merge(evaluator.compare(case))
-            controls = controls.merge(evaluator.compare_controls(case))
+            measured = measured.merge(evaluator.measure(case))
     finally:
         for oracle in oracles:
             oracle.close()
-    return judge(recognition, comparison, controls, len(cases), absent, thresholds or Thresholds())
+    return judge(recognition, measured, len(cases), absent, thresholds or Thresholds())
