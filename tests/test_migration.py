@@ -147,6 +147,8 @@ def test_an_output_is_not_overwritten(cases: dict[str, Case], tmp_path: Path) ->
     (output / "mine").write_text("mine")
     with pytest.raises(UsageError, match="--force"):
         convert(request(case, target=Target.CPU), output)
+    with pytest.raises(UsageError, match="did not write"):
+        convert(request(case, target=Target.CPU), output, force=True)
     assert names(tmp_path) == ["output"]
     assert names(output) == ["mine"]
 
@@ -204,12 +206,12 @@ def test_nothing_is_written_when_a_stage_fails(
     output = tmp_path / "output"
     if old:
         output.mkdir()
-        (output / "old").write_text("old")
+        (output / CONVERSION_FILE).write_text("old")
     with pytest.raises(error, match=stage):
         convert(request(cases["tf1_basic_lstm_fb1"]), output, force=old)
     assert names(tmp_path) == (["output"] if old else [])
     if old:
-        assert names(output) == ["old"]
+        assert (output / CONVERSION_FILE).read_text() == "old"
 
 
 def _passes(*args: Any) -> None:

@@ -103,7 +103,8 @@ def convert(
     """
     progress("reading and recognising the source")
     recognition = recognise_source(request)
-    _check_replaceable(output, recognition.artifact)
+    if force:
+        _check_replaceable(output, recognition.artifact)
     with atomic_folder(output, force) as folder:
         from rnn_migrator.keras_model.build import build_model
         from rnn_migrator.keras_model.export import save

@@ -183,11 +183,12 @@ def test_nan_is_not_blessed(job: Job, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_stretches_are_joined_in_order_and_what_came_twice_counts_once() -> None:
     from rnn_migrator.equivalence.beam import Stretch, _join
     from rnn_migrator.equivalence.comparison import Comparison
+    from rnn_migrator.equivalence.evaluation import Measurement
 
     def stretch(index: int) -> Stretch:
-        return Stretch(index, index + 1, Comparison((f"case {index}",)), Comparison())
+        return Stretch(index, index + 1, Measurement(Comparison((f"case {index}",))))
 
     some = _join([stretch(0), stretch(1)])
     joined = _join([stretch(3), stretch(1), *some, stretch(5), stretch(3)])
     assert [(found.first, found.stop) for found in joined] == [(0, 2), (3, 4), (5, 6)]
-    assert joined[0].comparison.cases == ("case 0", "case 1")
+    assert joined[0].measured.comparison.cases == ("case 0", "case 1")
