@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_migrator.canonical import Origin
-from rnn_migrator.errors import ExitStatus, UnsupportedError
+from rnn_migrator.errors import ExitStatus, UnsupportedError, UsageError
 from rnn_migrator.readers import open_artifact
 from rnn_migrator.recognition.recognise import Recognition, recognise
 from rnn_migrator.recognition.settings import parse_settings
@@ -148,3 +148,18 @@ def test_weights_and_architecture_are_the_whole_model(cases: dict[str, Case], na
         assert {n: f.value for n, f in one.forward.cell.facts.items()} == {
             n: f.value for n, f in same.forward.cell.facts.items()
         }
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("tf1_bidirectional_gru", "forget_bias=1"),
+        ("tf1_stacked_lstm", "class=CuDNNLSTM"),
+        ("keras2_cudnn_lstm", "scope=rnn"),
+    ],
+)
+def test_a_setting_that_nothing_takes_is_refused(
+    cases: dict[str, Case], name: str, setting: str
+) -> None:
+    with pytest.raises(UsageError, match=setting.split("=")[0]):
+        recognised(cases[name], setting)

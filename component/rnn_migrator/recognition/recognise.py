@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_migrator.canonical import CanonicalModel
-from rnn_migrator.errors import Problem, UnsupportedError, raise_all
+from rnn_migrator.canonical import CanonicalModel, CellKind
+from rnn_migrator.errors import Problem, UnsupportedError, UsageError, raise_all
 from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.readers.metagraph import Graph, read_metagraph
 from rnn_migrator.recognition.graph_facts import GraphCell, find_cells
@@ -74,7 +74,9 @@ def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
       UsageError: A setting speaks of a layer that is not there.
     """
     if artifact.layers or artifact.model_config:
-        return Recognition(artifact, recognise_keras(artifact, settings))
+        keras_model = recognise_keras(artifact, settings)
+        _check_effect(settings, keras_model)
+        return Recognition(artifact, keras_model)
     stacks, problems = find_stacks(artifact, settings)
     described = {scope: describe_layers(layers) for scope, layers in stacks.items()}
     wanted = settings.get("scope")
@@ -86,7 +88,30 @@ def recognise(artifact: LegacyArtifact, settings: Settings) -> Recognition:
     raise_all(UnsupportedError, (p for p in problems if _concerns(p, scope)))
     graph = read_legacy_graph(artifact, stacks[scope])
     model = build_stack(artifact, stacks[scope], settings, graph.by_scope if graph else {})
+    _check_effect(settings, model)
     return Recognition(artifact, model, described, graph)
+
+
+def _check_effect(settings: Settings, model: CanonicalModel) -> None:
+    """Refuses settings that nothing in the model takes; a typing error would go unnoticed."""
+    useful = {"activation", "recurrent_activation"}
+    if any(layer.kind is CellKind.LSTM for layer in model.recurrent_layers):
+        useful |= {"forget_bias", "cell_clip"}
+    bare = {"scope", "kernel_name", "recurrent_name", "input_size"}
+    useful |= bare if model.bare_weights else {"class"}
+    raise_all(
+        UsageError,
+        (
+            Problem(
+                where=f"--set {text}",
+                expected=f"a setting that this model takes: {', '.join(sorted(useful))}",
+                received=key,
+                remedy="leave it out",
+            )
+            for (_, key), text in settings.texts.items()
+            if key not in useful
+        ),
+    )
 
 
 def _concerns(problem: Problem, scope: str) -> bool:
