@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 from typing import Any
@@ -16,7 +17,6 @@ from rnn_migrator.equivalence.comparison import (
     Thresholds,
     Worst,
     compare_case,
-    merge_all,
     to_json,
 )
 
@@ -247,7 +247,7 @@ def test_merging_forgives_nothing(one: Comparison, other: Comparison) -> None:
 def test_the_worst_case_is_found_in_any_order(order: tuple[int, ...]) -> None:
     errors = {"mild": 1e-3, "bad": 0.5, "fine": 0.0}
     found = [compared(sequences(), sequences() + error, key=key) for key, error in errors.items()]
-    merged = merge_all(found[index] for index in order)
+    merged = functools.reduce(Comparison.merge, (found[index] for index in order))
     assert merged.worst_error(CONVERTED).case == "bad"
     assert merged.outputs["serving_default/outputs"].elements == 3 * sequences().size
 

@@ -9,7 +9,7 @@ conversion of a quiet model and refuse a right one of a model that amplifies noi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -143,14 +143,6 @@ class Comparison:
         for errors in self.outputs.values():
             worst = _worse(worst, errors.worst.get(party, Worst()))
         return worst
-
-
-def merge_all(comparisons: Iterable[Comparison]) -> Comparison:
-    """The comparison over all cases."""
-    total = Comparison()
-    for comparison in comparisons:
-        total = total.merge(comparison)
-    return total
 
 
 def compare_case(

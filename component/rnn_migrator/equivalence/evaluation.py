@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,9 @@ class Evaluator:
     ) -> None:
         self._model = model
         self._oracles = oracles
-        self._reference = Formulas(recognition.model)
-        self._rounded = Formulas(recognition.model, np.float32)
+        self._formulas = Formulas(recognition.model), Formulas(recognition.model, np.float32)
+        # A case is compared several times; its yardstick is the same each time.
+        self._yardstick = functools.lru_cache(maxsize=4)(self._run_formulas)
         self._controls = _formulas(broken_models(recognition.model))
         self._doubts = _formulas(doubted_models(recognition.model))
 
@@ -106,21 +108,25 @@ class Evaluator:
         return [(name, fitting, given) for name, fitting, given in runs if given is not None]
 
     def _comparison(self, case: Case, witnessed: Sequence[Witness]) -> Comparison:
-        comparison = self._compare(case, {CONVERTED: self._convert(case)})
-        for name, adapted, given in witnessed:
-            parties = {CONVERTED: self._convert(adapted), name: given}
-            comparison = comparison.merge(self._compare(adapted, parties))
+        comparison = Comparison()
+        for seen in dict.fromkeys([case, *(adapted for _, adapted, _ in witnessed)]):
+            given = {name: outputs for name, adapted, outputs in witnessed if adapted is seen}
+            converted = self._model(seen.signature, seen.inputs)
+            comparison = comparison.merge(self._compare(seen, {CONVERTED: converted, **given}))
         return dataclasses.replace(comparison, cases=(case.key,))
-
-    def _convert(self, case: Case) -> Mapping[str, Array]:
-        return self._model(case.signature, case.inputs)
 
     def _parties(
         self, case: Case, models: Mapping[str, Formulas]
     ) -> dict[str, Mapping[str, Array]]:
         """What models give; the reference stands in for the converted model."""
-        everybody = {CONVERTED: self._reference, **models}
-        return {name: model.run(case.signature, case.inputs) for name, model in everybody.items()}
+        reference, _ = self._yardstick(case)
+        given = {name: model.run(case.signature, case.inputs) for name, model in models.items()}
+        return {CONVERTED: reference, **given}
+
+    def _run_formulas(self, case: Case) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        """The outputs in float64 and in float32."""
+        exact, rounded = (model.run(case.signature, case.inputs) for model in self._formulas)
+        return exact, rounded
 
     def _compare(
         self,
@@ -129,8 +135,7 @@ class Evaluator:
         outputs: Iterable[str] | None = None,
     ) -> Comparison:
         """Compares outputs with the reference; all of them, or those named."""
-        reference = self._reference.run(case.signature, case.inputs)
-        rounded = self._rounded.run(case.signature, case.inputs)
+        reference, rounded = self._yardstick(case)
         if outputs is not None:
             reference = {name: reference[name] for name in outputs}
         return compare_case(case.key, case.signature, reference, rounded, parties)
