@@ -10,7 +10,8 @@ from rnn_migrator.canonical import Fact, Origin
 
 @pytest.mark.parametrize("origin", Origin)
 def test_only_an_assumption_is_unconfirmed(origin: Origin) -> None:
-    assert Fact(1.0, origin).confirmed == (origin is not Origin.ASSUMED)
+    weak = (Origin.ASSUMED, Origin.UNDECIDED)
+    assert Fact(1.0, origin).confirmed == (origin not in weak)
 
 
 def test_says_where_it_comes_from() -> None:

@@ -6,34 +6,53 @@ Only numpy is imported here.
 
 from __future__ import annotations
 
-from rnn_migrator.canonical.cells import GRU_GATES, LSTM_GATES, Array, Cell, CellKind, Gate
+from rnn_migrator.canonical.cells import (
+    GRU_GATES,
+    LSTM_GATES,
+    SYMMETRIC_GATES,
+    Array,
+    Cell,
+    CellKind,
+    Gate,
+    Norm,
+)
 from rnn_migrator.canonical.facts import Fact, Origin
 from rnn_migrator.canonical.topology import (
     CanonicalModel,
-    Direction,
     HeadLayer,
+    Layer,
+    LegacyCell,
     ModelInput,
     Node,
     RecurrentLayer,
     SourceCell,
-    state_names,
+    Stack,
+    TimeDistributed,
+    map_recurrent,
+    state_sizes,
 )
 
 __all__ = [
     "GRU_GATES",
     "LSTM_GATES",
+    "SYMMETRIC_GATES",
     "Array",
     "CanonicalModel",
     "Cell",
     "CellKind",
-    "Direction",
     "Fact",
     "Gate",
     "HeadLayer",
+    "Layer",
+    "LegacyCell",
     "ModelInput",
     "Node",
+    "Norm",
     "Origin",
     "RecurrentLayer",
     "SourceCell",
-    "state_names",
+    "Stack",
+    "TimeDistributed",
+    "map_recurrent",
+    "state_sizes",
 ]

@@ -17,7 +17,9 @@ class Origin(enum.Enum):
     CONFIG = "model config"
     TENSORS = "names and shapes of the tensors"
     CLASS = "fixed by the class in every release"
+    RELEASE = "default of the stated release"
     ASSUMED = "assumed: the default of the class"
+    UNDECIDED = "unknown: the releases disagree"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Fact(Generic[T_co]):
     @property
     def confirmed(self) -> bool:
         """Whether something better than a default of the class stands behind the value."""
-        return self.origin is not Origin.ASSUMED
+        return self.origin not in (Origin.ASSUMED, Origin.UNDECIDED)
 
     def describe(self) -> str:
         """The origin and the place, in one line."""

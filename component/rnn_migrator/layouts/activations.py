@@ -6,6 +6,7 @@ and as an estimate of float32 noise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -62,6 +63,21 @@ def _softmax(x: Array) -> Array:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def _swish(x: Array) -> Array:
+    return x * sigmoid(x)
+
+
+def _gelu(x: Array) -> Array:
+    """x times the normal distribution function: the exact form, which Keras takes by default."""
+    halves = np.vectorize(math.erf, otypes=[x.dtype])(x / np.sqrt(x.dtype.type(2.0)))
+    return 0.5 * x * (1.0 + halves)
+
+
+def _leaky_relu(x: Array) -> Array:
+    """Slope 0.2 below zero, as `tf.nn.leaky_relu` and the name in Keras."""
+    return np.where(x > 0, x, 0.2 * x)
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "hard_sigmoid": hard_sigmoid,
@@ -76,5 +92,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "selu": _selu,
     "exponential": np.exp,
     "softmax": _softmax,
+    "swish": _swish,
+    "gelu": _gelu,
+    "leaky_relu": _leaky_relu,
 }
 """Formula by the name that Keras 1/2 and TensorFlow 1 give it."""

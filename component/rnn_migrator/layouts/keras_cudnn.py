@@ -15,11 +15,13 @@ transposition of the kernel block would look right as well: tests must not be sq
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from rnn_migrator.canonical import Array, Cell, CellKind, Fact, Gate, Origin
-from rnn_migrator.layouts.base import Facts, Layout, Shape, States, Tensors, register
-from rnn_migrator.layouts.gates import join_gates, split_gates
+from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
+from rnn_migrator.layouts.gates import join_gates, joined, split_gates
 from rnn_migrator.layouts.keras_gru import reset_after_step
 from rnn_migrator.layouts.lstm_math import facts_of, lstm_update
 
@@ -37,25 +39,6 @@ def _to_memory(matrix: Array) -> Array:
 
 class _KerasCudnn(Layout):
     order: str
-    roles = ("kernel", "recurrent_kernel", "bias")
-    sizing_role = "kernel"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        n = len(self.order)
-        return {"kernel": f"[I, {n}U]", "recurrent_kernel": f"[U, {n}U]", "bias": f"[{2 * n}U]"}
-
-    def sizes(self, shape: Shape) -> tuple[int, int] | None:
-        """See `Layout.sizes`."""
-        if len(shape) != 2 or not min(shape) or shape[1] % len(self.order):
-            return None
-        return shape[0], shape[1] // len(self.order)
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        width = len(self.order) * units
-        shapes = ((input_size, width), (units, width), (2 * width,))
-        return dict(zip(self.roles, shapes, strict=True))
 
     def _gates(self, tensors: Tensors) -> dict[str, Gate]:
         kernels = split_gates(tensors["kernel"], self.order)
@@ -76,8 +59,8 @@ class _KerasCudnn(Layout):
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
         gates = cell.gates.items()
-        on_input = join_gates({name: gate.bias for name, gate in gates}, self.order)
-        on_state = join_gates(cell.recurrent_biases, self.order)
+        on_input = joined(cell.gates, "bias", self.order)
+        on_state = joined(cell.gates, "recurrent_bias", self.order)
         kernels = {name: _to_memory(gate.kernel) for name, gate in gates}
         recurrents = {name: _to_memory(gate.recurrent) for name, gate in gates}
         return {
@@ -106,6 +89,7 @@ class KerasCudnnLstm(_KerasCudnn):
     name = "keras_cudnn_lstm"
     kind = CellKind.LSTM
     order = "ifco"
+    symbols: ClassVar = {"kernel": "[I, 4U]", "recurrent_kernel": "[U, 4U]", "bias": "[8U]"}
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
@@ -125,6 +109,7 @@ class KerasCudnnGru(_KerasCudnn):
     name = "keras_cudnn_gru"
     kind = CellKind.GRU
     order = "zrh"
+    symbols: ClassVar = {"kernel": "[I, 3U]", "recurrent_kernel": "[U, 3U]", "bias": "[6U]"}
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""

@@ -10,37 +10,24 @@ Source: `GRUCell.call`, keras/layers/recurrent.py of Keras 2.2.5.
 
 from __future__ import annotations
 
+import dataclasses
+from typing import ClassVar
+
 import numpy as np
 
 from rnn_migrator.canonical import Array, Cell, CellKind, Fact, Gate, Origin
 from rnn_migrator.layouts.activations import ACTIVATIONS
-from rnn_migrator.layouts.base import Facts, Layout, Shape, States, Tensors, register
-from rnn_migrator.layouts.gates import join_gates, split_gates
+from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
+from rnn_migrator.layouts.gates import join_gates, joined, separate_gates, split_gates
 
 _ORDER = "zrh"
 
 
 class _KerasGru(Layout):
     kind = CellKind.GRU
-    roles = ("kernel", "recurrent_kernel", "bias")
-    sizing_role = "kernel"
+    optional = frozenset({"bias"})
 
-    def sizes(self, shape: Shape) -> tuple[int, int] | None:
-        """See `Layout.sizes`."""
-        if len(shape) != 2 or not min(shape) or shape[1] % len(_ORDER):
-            return None
-        return shape[0], shape[1] // len(_ORDER)
-
-    def _cell(
-        self, tensors: Tensors, facts: Facts, biases: tuple[Array, ...], reset_after: bool
-    ) -> Cell:
-        kernels = split_gates(tensors["kernel"], _ORDER)
-        recurrents = split_gates(tensors["recurrent_kernel"], _ORDER)
-        by_gate = [split_gates(bias, _ORDER) for bias in biases]
-        gates = {
-            name: Gate(kernels[name], recurrents[name], *(bias[name] for bias in by_gate))
-            for name in kernels
-        }
+    def _cell(self, gates: dict[str, Gate], facts: Facts, reset_after: bool) -> Cell:
         return Cell(
             self.kind,
             gates,
@@ -50,10 +37,9 @@ class _KerasGru(Layout):
         )
 
     def _kernels(self, cell: Cell) -> dict[str, Array]:
-        gates = cell.gates.items()
         return {
-            "kernel": join_gates({name: gate.kernel for name, gate in gates}, _ORDER),
-            "recurrent_kernel": join_gates({name: gate.recurrent for name, gate in gates}, _ORDER),
+            "kernel": joined(cell.gates, "kernel", _ORDER),
+            "recurrent_kernel": joined(cell.gates, "recurrent", _ORDER),
         }
 
 
@@ -62,31 +48,27 @@ class KerasGru(_KerasGru):
     """`reset_after=False`: one bias, the reset gate acts before the recurrent product."""
 
     name = "keras_gru"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        return {"kernel": "[I, 3U]", "recurrent_kernel": "[U, 3U]", "bias": "[3U]"}
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        width = len(_ORDER) * units
-        return dict(zip(self.roles, ((input_size, width), (units, width), (width,)), strict=True))
+    symbols: ClassVar = {"kernel": "[I, 3U]", "recurrent_kernel": "[U, 3U]", "bias": "[3U]"}
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
-        return self._cell(tensors, facts, (tensors["bias"],), reset_after=False)
+        bias = tensors.get("bias")
+        gates = separate_gates(tensors["kernel"], tensors["recurrent_kernel"], bias, _ORDER)
+        return self._cell(gates, facts, reset_after=False)
 
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
-        biases = {name: gate.bias for name, gate in cell.gates.items()}
-        return {**self._kernels(cell), "bias": join_gates(biases, _ORDER)}
+        biases = {"bias": joined(cell.gates, "bias", _ORDER)} if cell.has_bias else {}
+        return {**self._kernels(cell), **biases}
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
         """See `Layout.step`."""
         h = states["h"]
         gate = ACTIVATIONS[facts["recurrent_activation"].value]
         activation = ACTIVATIONS[facts["activation"].value]
-        x_z, x_r, x_h = np.split(x @ tensors["kernel"] + tensors["bias"], 3, axis=1)
+        on_input = x @ tensors["kernel"]
+        on_input = on_input + tensors["bias"] if "bias" in tensors else on_input
+        x_z, x_r, x_h = np.split(on_input, 3, axis=1)
         r_z, r_r, r_h = np.split(tensors["recurrent_kernel"], 3, axis=1)
         z, r = gate(x_z + h @ r_z), gate(x_r + h @ r_r)
         g = activation(x_h + (r * h) @ r_h)
@@ -98,37 +80,44 @@ class KerasGruResetAfter(_KerasGru):
     """`reset_after=True`: an input and a recurrent bias, the form cuDNN computes."""
 
     name = "keras_gru_reset_after"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        return {"kernel": "[I, 3U]", "recurrent_kernel": "[U, 3U]", "bias": "[2, 3U]"}
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        width = len(_ORDER) * units
-        return dict(zip(self.roles, ((input_size, width), (units, width), (2, width)), strict=True))
+    symbols: ClassVar = {"kernel": "[I, 3U]", "recurrent_kernel": "[U, 3U]", "bias": "[2, 3U]"}
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
-        return self._cell(tensors, facts, tuple(tensors["bias"]), reset_after=True)
+        on_input, on_state = tensors.get("bias", (None, None))
+        gates = separate_gates(tensors["kernel"], tensors["recurrent_kernel"], on_input, _ORDER)
+        if on_state is not None:
+            biases = split_gates(on_state, _ORDER)
+            gates = {
+                name: dataclasses.replace(gate, recurrent_bias=biases[name])
+                for name, gate in gates.items()
+            }
+        return self._cell(gates, facts, reset_after=True)
 
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
-        gates = cell.gates.items()
-        on_input = join_gates({name: gate.bias for name, gate in gates}, _ORDER)
-        on_state = join_gates(cell.recurrent_biases, _ORDER)
+        if not cell.has_bias:
+            return self._kernels(cell)
+        on_input = joined(cell.gates, "bias", _ORDER)
+        on_state = join_gates(_second_biases(cell), _ORDER)
         return {**self._kernels(cell), "bias": np.stack([on_input, on_state])}
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
         """See `Layout.step`."""
         h = states["h"]
-        input_bias, recurrent_bias = tensors["bias"]
+        input_bias, recurrent_bias = tensors.get("bias", (0.0, 0.0))
         return reset_after_step(
             x @ tensors["kernel"] + input_bias,
             h @ tensors["recurrent_kernel"] + recurrent_bias,
             h,
             facts,
         )
+
+
+def _second_biases(cell: Cell) -> dict[str, Array]:
+    """The recurrent biases; zeros where a source keeps the sum of both for some gates."""
+    zeros = {name: np.zeros_like(gate.bias) for name, gate in cell.gates.items()}
+    return zeros | cell.recurrent_biases
 
 
 def reset_after_step(on_input: Array, on_state: Array, h: Array, facts: Facts) -> dict[str, Array]:

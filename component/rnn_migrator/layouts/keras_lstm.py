@@ -9,11 +9,13 @@ forget bias of one stands inside `bias`; nothing is added at run time.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from rnn_migrator.canonical import Array, Cell, CellKind, Gate
-from rnn_migrator.layouts.base import Facts, Layout, Shape, States, Tensors, register
-from rnn_migrator.layouts.gates import join_gates, split_gates
+from rnn_migrator.canonical import Array, Cell, CellKind
+from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
+from rnn_migrator.layouts.gates import joined, separate_gates
 from rnn_migrator.layouts.lstm_math import facts_of, lstm_update
 
 _ORDER = "ifco"
@@ -25,42 +27,24 @@ class KerasLstm(Layout):
 
     name = "keras_lstm"
     kind = CellKind.LSTM
-    roles = ("kernel", "recurrent_kernel", "bias")
-    sizing_role = "kernel"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        return {"kernel": "[I, 4U]", "recurrent_kernel": "[U, 4U]", "bias": "[4U]"}
-
-    def sizes(self, shape: Shape) -> tuple[int, int] | None:
-        """See `Layout.sizes`."""
-        if len(shape) != 2 or not min(shape) or shape[1] % len(_ORDER):
-            return None
-        return shape[0], shape[1] // len(_ORDER)
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        width = len(_ORDER) * units
-        shapes = ((input_size, width), (units, width), (width,))
-        return dict(zip(self.roles, shapes, strict=True))
+    symbols: ClassVar = {"kernel": "[I, 4U]", "recurrent_kernel": "[U, 4U]", "bias": "[4U]"}
+    optional = frozenset({"bias"})
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
-        kernels, recurrents, biases = (split_gates(tensors[role], _ORDER) for role in self.roles)
-        gates = {name: Gate(kernels[name], recurrents[name], biases[name]) for name in kernels}
+        bias = tensors.get("bias")
+        gates = separate_gates(tensors["kernel"], tensors["recurrent_kernel"], bias, _ORDER)
         return Cell(self.kind, gates, **facts_of(facts))
 
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
-        gates = cell.gates.items()
-        return {
-            "kernel": join_gates({name: gate.kernel for name, gate in gates}, _ORDER),
-            "recurrent_kernel": join_gates({name: gate.recurrent for name, gate in gates}, _ORDER),
-            "bias": join_gates({name: gate.bias for name, gate in gates}, _ORDER),
-        }
+        parts = {"kernel": "kernel", "recurrent_kernel": "recurrent"}
+        parts |= {"bias": "bias"} if cell.has_bias else {}
+        return {role: joined(cell.gates, part, _ORDER) for role, part in parts.items()}
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
         """See `Layout.step`."""
-        z = x @ tensors["kernel"] + states["h"] @ tensors["recurrent_kernel"] + tensors["bias"]
+        z = x @ tensors["kernel"] + states["h"] @ tensors["recurrent_kernel"]
+        z = z + tensors["bias"] if "bias" in tensors else z
         i, f, g, o = np.split(z, 4, axis=1)
         return lstm_update(i, f, g, o, states["c"], facts)

@@ -6,16 +6,21 @@
 
 Source: the cell that circulates in TensorFlow 1 tutorials and questions, with scopes such as
 `LSTMcell/{input_gate,forget_gate,memory_cell,output_gate}/{wx,wt,bi}`. What its author may have
-added at run time (a forget bias, say) stands in no variable, so it is a fact like any other.
+added at run time (a forget bias, say) stands in no variable, so it is a fact like any other. Not
+every author kept biases.
 """
 
 from __future__ import annotations
 
-from rnn_migrator.canonical import LSTM_GATES, Array, Cell, CellKind, Gate
-from rnn_migrator.layouts.base import Facts, Layout, Shape, States, Tensors, register
+from typing import ClassVar
+
+from rnn_migrator.canonical import LSTM_GATES, Array, Cell, CellKind
+from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
+from rnn_migrator.layouts.gates import gate_roles, gates_by_role, tensors_by_role
 from rnn_migrator.layouts.lstm_math import facts_of, lstm_update
 
-PARTS = ("kernel", "recurrent", "bias")
+_SHAPES = {"kernel": "[I, U]", "recurrent": "[U, U]", "bias": "[U]"}
+_ROLES = gate_roles("ifco", {part: f"{{name}}/{part}" for part in _SHAPES})
 
 
 @register
@@ -24,51 +29,28 @@ class PerGateLstm(Layout):
 
     name = "per_gate_lstm"
     kind = CellKind.LSTM
-    roles = tuple(f"{gate}/{part}" for gate in LSTM_GATES for part in PARTS)
-    sizing_role = "candidate/kernel"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        shapes = ("[I, U]", "[U, U]", "[U]")
-        return {f"gate/{part}": shape for part, shape in zip(PARTS, shapes, strict=True)}
-
-    def sizes(self, shape: Shape) -> tuple[int, int] | None:
-        """See `Layout.sizes`."""
-        return (shape[0], shape[1]) if len(shape) == 2 and min(shape) > 0 else None
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        shapes = {"kernel": (input_size, units), "recurrent": (units, units), "bias": (units,)}
-        return {f"{gate}/{part}": shapes[part] for gate in LSTM_GATES for part in PARTS}
+    symbols: ClassVar = {
+        role: _SHAPES[part] for roles in _ROLES.values() for part, role in roles.items()
+    }
+    optional = together = frozenset(roles["bias"] for roles in _ROLES.values())
+    adds_forget_bias = True
+    clips = frozenset({"cell_clip"})
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
-        gates = {
-            gate: Gate(**{part: tensors[f"{gate}/{part}"].copy() for part in PARTS})
-            for gate in LSTM_GATES
-        }
-        return Cell(self.kind, gates, **facts_of(facts))
+        return Cell(self.kind, gates_by_role(tensors, _ROLES), **facts_of(facts))
 
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
-        return {
-            f"{name}/{part}": getattr(gate, part)
-            for name, gate in cell.gates.items()
-            for part in PARTS
-        }
+        return tensors_by_role(cell.gates, _ROLES)
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
         """See `Layout.step`."""
 
         def pre_activation(gate: str) -> Array:
             product = x @ tensors[f"{gate}/kernel"] + states["h"] @ tensors[f"{gate}/recurrent"]
-            return product + tensors[f"{gate}/bias"]
+            return product + tensors.get(f"{gate}/bias", 0.0)
 
-        return lstm_update(
-            i=pre_activation("input"),
-            f=pre_activation("forget") + facts["forget_bias"].value,
-            g=pre_activation("candidate"),
-            o=pre_activation("output"),
-            c_prev=states["c"],
-            facts=facts,
-        )
+        i, f, g, o = (pre_activation(gate) for gate in LSTM_GATES)
+        f = f + facts["forget_bias"].value
+        return lstm_update(i, f, g, o, states["c"], facts)

@@ -12,12 +12,14 @@ the matrix product, so that no cuDNN GRU computes the same.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from rnn_migrator.canonical import Array, Cell, CellKind, Fact, Gate, Origin
+from rnn_migrator.canonical import Array, Cell, CellKind, Fact, Origin
 from rnn_migrator.layouts.activations import ACTIVATIONS
-from rnn_migrator.layouts.base import Facts, Layout, Shape, States, Tensors, register
-from rnn_migrator.layouts.gates import join_gates, split_gates
+from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
+from rnn_migrator.layouts.gates import fused_gates, fused_kernel, joined
 
 _ORDER = "rz"
 
@@ -28,36 +30,19 @@ class Tf1Gru(Layout):
 
     name = "tf1_gru"
     kind = CellKind.GRU
-    roles = ("gates_kernel", "gates_bias", "candidate_kernel", "candidate_bias")
-    sizing_role = "candidate_kernel"
-
-    def symbols(self) -> dict[str, str]:
-        """See `Layout.symbols`."""
-        shapes = ("[I+U, 2U]", "[2U]", "[I+U, U]", "[U]")
-        return dict(zip(self.roles, shapes, strict=True))
-
-    def sizes(self, shape: Shape) -> tuple[int, int] | None:
-        """See `Layout.sizes`."""
-        if len(shape) != 2 or not shape[1] or shape[0] <= shape[1]:
-            return None
-        return shape[0] - shape[1], shape[1]
-
-    def shapes(self, input_size: int, units: int) -> dict[str, Shape]:
-        """See `Layout.shapes`."""
-        rows = input_size + units
-        shapes = ((rows, 2 * units), (2 * units,), (rows, units), (units,))
-        return dict(zip(self.roles, shapes, strict=True))
+    symbols: ClassVar = {
+        "gates_kernel": "[I+U, 2U]",
+        "gates_bias": "[2U]",
+        "candidate_kernel": "[I+U, U]",
+        "candidate_bias": "[U]",
+    }
 
     def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
         """See `Layout.to_canonical`."""
-        kernels = split_gates(tensors["gates_kernel"], _ORDER)
-        biases = split_gates(tensors["gates_bias"], _ORDER)
-        kernels["candidate"] = tensors["candidate_kernel"].copy()
-        biases["candidate"] = tensors["candidate_bias"].copy()
-        units = biases["candidate"].shape[0]
+        units = len(tensors["candidate_bias"])
         gates = {
-            name: Gate(kernel[:-units], kernel[-units:], biases[name])
-            for name, kernel in kernels.items()
+            **fused_gates(tensors["gates_kernel"], tensors["gates_bias"], _ORDER, units),
+            **fused_gates(tensors["candidate_kernel"], tensors["candidate_bias"], "h", units),
         }
         return Cell(
             self.kind,
@@ -69,15 +54,11 @@ class Tf1Gru(Layout):
 
     def from_canonical(self, cell: Cell) -> dict[str, Array]:
         """See `Layout.from_canonical`."""
-        kernels = {
-            name: np.concatenate([gate.kernel, gate.recurrent]) for name, gate in cell.gates.items()
-        }
-        biases = {name: gate.bias for name, gate in cell.gates.items()}
         return {
-            "gates_kernel": join_gates(kernels, _ORDER),
-            "gates_bias": join_gates(biases, _ORDER),
-            "candidate_kernel": kernels["candidate"],
-            "candidate_bias": biases["candidate"],
+            "gates_kernel": fused_kernel(cell.gates, _ORDER),
+            "gates_bias": joined(cell.gates, "bias", _ORDER),
+            "candidate_kernel": fused_kernel(cell.gates, "h"),
+            "candidate_bias": joined(cell.gates, "bias", "h"),
         }
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
