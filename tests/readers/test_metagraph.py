@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rnn_migrator.errors import UnreadableError
 from rnn_migrator.readers import metagraph
@@ -81,6 +82,40 @@ def test_variables_that_the_saver_renames(tmp_path: Path) -> None:
     assert graph.variables["net/K"] == "rnn/lstm_cell/kernel"
     assert graph.keys["rnn/lstm_cell/bias"] == "net/b"
     assert "rnn/lstm_cell/kernel" not in graph.variables
+
+
+def test_partitioned_variables(tmp_path: Path) -> None:
+    """A Saver keeps all parts as one tensor; the graph says which part a variable is."""
+
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        with v1.variable_scope("", partitioner=v1.fixed_size_partitioner(3)):
+            return unroll(Lstm())(inputs, lengths)
+
+    saved = save(tmp_path, build)
+    graph = read_metagraph(saved.meta)
+    kernels = [f"rnn/lstm_cell/kernel/part_{index}" for index in range(3)]
+    reader = tf.train.load_checkpoint(str(saved.prefix))
+    whole = reader.get_tensor("rnn/lstm_cell/kernel")
+    parts = [graph.parts[graph.variables[name]] for name in kernels]
+    assert {part.name for part in parts} == {"rnn/lstm_cell/kernel"}
+    np.testing.assert_array_equal(np.concatenate([whole[part.ranges] for part in parts]), whole)
+    assert [list(whole[part.ranges].shape) for part in parts] == [
+        list(graph.variable_shape(name)) for name in kernels
+    ]
+    assert "rnn/lstm_cell/kernel" not in graph.variables
+
+
+def test_variables_that_are_whole_are_no_parts(graph: Graph) -> None:
+    assert not graph.parts
+
+
+@pytest.mark.parametrize("text", ["", "8 20", "nonsense", "8 20 0,4:-1,3"])
+def test_texts_that_are_no_range(text: str) -> None:
+    assert metagraph._ranges(text) == ()
+
+
+def test_ranges_of_a_part() -> None:
+    assert metagraph._ranges("8 20 2,4:-") == (slice(2, 6), slice(None))
 
 
 def test_names_of_another_saver_do_not_count(tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from rnn_migrator.errors import (
     UsageError,
 )
 from rnn_migrator.readers import LegacyArtifact, open_artifact
-from rnn_migrator.recognition.recognise import recognise
-from rnn_migrator.recognition.settings import parse_settings
 from tests.legacy_lab.cases import Case
 
 Arrays = dict[str, Any]
@@ -68,6 +66,14 @@ def save_v1(file: Path) -> Path:
     return file
 
 
+def save_v1_shards(prefix: Path) -> Path:
+    """The same in two shards; what names them all is a pattern."""
+    for shard, (name, array) in enumerate(list(variables().items())[:2]):
+        file = f"{prefix}-{shard:05d}-of-00002"
+        tf.raw_ops.Save(filename=file, tensor_names=[name], data=[tf.constant(array)])
+    return prefix.with_name(f"{prefix.name}-?????-of-00002")
+
+
 def read_all(artifact: LegacyArtifact) -> Arrays:
     return {name: artifact.read(name) for name in artifact.tensors}
 
@@ -95,7 +101,7 @@ def refusal(path: Path) -> str:
     return str(problem)
 
 
-@pytest.mark.parametrize("write", [save, save_shards, save_v1])
+@pytest.mark.parametrize("write", [save, save_shards, save_v1, save_v1_shards])
 def test_reads_every_variable(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     artifact = open_artifact(write(tmp_path / "model.ckpt-12"))
     assert artifact.format == "TensorFlow checkpoint"
@@ -113,6 +119,206 @@ def test_any_name_of_the_checkpoint_will_do(tmp_path: Path) -> None:
         artifact = open_artifact(path)
         assert artifact.path == prefix
         assert artifact.files == (data_of(prefix), index_of(prefix))
+
+
+@pytest.mark.parametrize("folder", ["plain", "run [1] *what?"])
+def test_any_name_of_a_v1_checkpoint_will_do(tmp_path: Path, folder: str) -> None:
+    """TensorFlow takes such a path for a pattern."""
+    (tmp_path / folder).mkdir()
+    file = save_v1(tmp_path / folder / "model.ckpt-3")
+    for path in (file, file.parent):
+        artifact = open_artifact(path)
+        assert artifact.path == file
+        assert artifact.files == (file,)
+        np.testing.assert_array_equal(artifact.read(KERNEL), variables()[KERNEL])
+
+
+@pytest.mark.parametrize("folder", ["plain", "run [1] *what?"])
+@pytest.mark.parametrize("state", ["", "model.ckpt-3-?????-of-00002"])
+def test_any_name_of_v1_shards_will_do(tmp_path: Path, folder: str, state: str) -> None:
+    (tmp_path / folder).mkdir()
+    pattern = save_v1_shards(tmp_path / folder / "model.ckpt-3")
+    if state:
+        text = f'model_checkpoint_path: "/gone/{state}"\n'
+        (pattern.parent / "checkpoint").write_text(text)
+    meta = pattern.with_name("model.ckpt-3.meta")
+    meta.write_bytes(b"a graph")
+    shards = tuple(pattern.with_name(f"model.ckpt-3-0000{shard}-of-00002") for shard in "01")
+    any_total = pattern.with_name("model.ckpt-3-?????-of-?????")
+    for path in (pattern, any_total, *shards, pattern.parent):
+        artifact = open_artifact(path)
+        assert artifact.files == (*shards, meta)
+        assert artifact.graph == meta
+        for name in (KERNEL, BIAS):
+            np.testing.assert_array_equal(artifact.read(name), variables()[name])
+
+
+def test_a_missing_shard_of_v1_is_named(tmp_path: Path) -> None:
+    pattern = save_v1_shards(tmp_path / "model.ckpt")
+    (tmp_path / "model.ckpt-00000-of-00002").unlink()
+    for path in (pattern, tmp_path, tmp_path / "model.ckpt-00001-of-00002"):
+        assert "no model.ckpt-00000-of-00002" in refusal(path)
+
+
+def test_stale_shards_do_not_matter(tmp_path: Path) -> None:
+    """What an earlier save in other shards left behind; the index says which are meant."""
+    prefix = save(tmp_path / "model.ckpt")
+    clean = open_artifact(prefix)
+    for shard in range(2):
+        shutil.copy(data_of(prefix), data_of(prefix, shard, 2))
+    artifact = open_artifact(prefix)
+    assert artifact.files == clean.files
+    assert artifact.digest == clean.digest
+    data_of(prefix).unlink()
+    assert "no model.ckpt.data-00000-of-00001" in refusal(prefix)
+
+
+def estimator(folder: Path) -> Path:
+    """A folder as `tf.estimator` leaves it: several steps, events, an evaluation, an export."""
+    (folder / "eval").mkdir()
+    (folder / "eval" / "events.out.tfevents.1500000000.host").write_bytes(b"\0" * 64)
+    (folder / "events.out.tfevents.1500000000.host").write_bytes(b"\0" * 64)
+    (folder / "graph.pbtxt").write_text("node { name: 'a' op: 'NoOp' }")
+    export = folder / "export" / "exporter" / "1500000001"
+    export.mkdir(parents=True)
+    (export / "saved_model.pb").write_bytes(b"\x08\x01")
+    save(export / "variables")
+    for step in (0, 200, 1000):
+        save(folder / f"model.ckpt-{step}", variables(seed=step))
+        (folder / f"model.ckpt-{step}.meta").write_bytes(b"a graph")
+    names = [f'all_model_checkpoint_paths: "model.ckpt-{step}"' for step in (0, 200, 1000)]
+    state = ['model_checkpoint_path: "model.ckpt-1000"', *names]
+    (folder / "checkpoint").write_text("\n".join(state))
+    return folder
+
+
+def test_the_folder_of_an_estimator(tmp_path: Path) -> None:
+    artifact = open_artifact(estimator(tmp_path))
+    assert artifact.path == tmp_path / "model.ckpt-1000"
+    assert artifact.graph == tmp_path / "model.ckpt-1000.meta"
+    assert len(artifact.files) == 3
+    np.testing.assert_array_equal(artifact.read(KERNEL), variables(seed=1000)[KERNEL])
+    first = open_artifact(tmp_path / "model.ckpt-0")
+    np.testing.assert_array_equal(first.read(KERNEL), variables()[KERNEL])
+
+
+def test_checkpoints_of_both_formats_in_one_folder(tmp_path: Path) -> None:
+    save(tmp_path / "new.ckpt")
+    save_v1(tmp_path / "old.ckpt")
+    with pytest.raises(UnsupportedError, match=r"new\.ckpt, old\.ckpt"):
+        open_artifact(tmp_path)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "old.ckpt"\n')
+    assert open_artifact(tmp_path).path == tmp_path / "old.ckpt"
+
+
+def test_a_graph_of_another_checkpoint_is_none_of_this(tmp_path: Path) -> None:
+    prefix = save(tmp_path / "model.ckpt-2")
+    (tmp_path / "model.ckpt-1.meta").write_bytes(b"a graph")
+    assert open_artifact(prefix).graph is None
+    with pytest.raises(UnsupportedError, match="a graph"):
+        open_artifact(tmp_path / "model.ckpt-1.meta")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "../secret/model.ckpt",
+        "/etc/passwd",
+        "..",
+        "a/..",
+        "../..",
+        r"..\\..\\model.ckpt-1",
+        "*",
+        "\0",
+    ],
+)
+def test_checkpoint_names_nothing_outside_the_folder(tmp_path: Path, named: str) -> None:
+    (tmp_path / "secret").mkdir()
+    save(tmp_path / "secret" / "model.ckpt")
+    folder = tmp_path / "train"
+    folder.mkdir()
+    prefix = save(folder / "kept.ckpt")
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{named}"\n')
+    if named.endswith(("..", "\0")):  # no name at all
+        assert open_artifact(folder).path == prefix
+        return
+    with pytest.raises(UnsupportedError, match="names"):
+        open_artifact(folder)
+
+
+def test_a_name_in_another_alphabet(tmp_path: Path) -> None:
+    """TensorFlow writes it in octal digits."""
+    save(tmp_path / "model.ckpt")
+    prefix = save(tmp_path / "größe.ckpt")
+    name = r"gr\303\266\303\237e.ckpt"
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "/old/{name}"\n')
+    assert open_artifact(tmp_path).path == prefix
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "checkpoint").symlink_to(tmp_path / "checkpoint")
+    with pytest.raises((UsageError, UnreadableError)):
+        open_artifact(tmp_path / "loop")
+    with pytest.raises(UnreadableError):
+        open_artifact(tmp_path)
+    prefix = save(tmp_path / "model.ckpt")
+    (tmp_path / "inside").symlink_to(tmp_path, target_is_directory=True)
+    assert open_artifact(tmp_path).path == prefix
+
+
+def test_a_folder_of_the_same_name_is_not_looked_into(tmp_path: Path) -> None:
+    """TensorFlow's own `load_checkpoint` prefers what a folder's `checkpoint` names."""
+    (tmp_path / "model").mkdir()
+    other = save(tmp_path / "other", {KERNEL: np.zeros((8, 20), np.float32)})
+    (tmp_path / "model" / "checkpoint").write_text(f'model_checkpoint_path: "{other}"\n')
+    save(tmp_path / "model")
+    artifact = open_artifact(index_of(tmp_path / "model"))
+    np.testing.assert_array_equal(artifact.read(KERNEL), variables()[KERNEL])
+
+
+@pytest.mark.parametrize(
+    "header", [b"\0\0\xff", b"\1\0\2\x08\x01", b"\0\0\2\x08\0", b"\0\0\3\x08\xff\xff"]
+)
+def test_an_index_without_its_header(tmp_path: Path, header: bytes) -> None:
+    prefix = save(tmp_path / "model.ckpt")
+    index_of(prefix).write_bytes(header + index_of(prefix).read_bytes()[len(header) :])
+    assert str(prefix) in refusal(prefix)
+
+
+def test_a_variable_larger_than_its_file(tmp_path: Path) -> None:
+    """TensorFlow would take the memory first."""
+    prefix = save(tmp_path / "model.ckpt")
+    artifact = open_artifact(prefix)
+    cut(data_of(prefix), 0.01)
+    opened = open_artifact(prefix)
+    assert opened.tensors == artifact.tensors
+    with pytest.raises(UnreadableError, match="cut off"):
+        opened.read(KERNEL)
+
+
+def test_a_variable_that_is_not_there(tmp_path: Path) -> None:
+    artifact = open_artifact(save(tmp_path / "model.ckpt"))
+    with pytest.raises(UnreadableError, match="no variable other"):
+        artifact.read("other")
+
+
+def test_damage_to_v1_never_comes_through(tmp_path: Path) -> None:
+    file = save_v1(tmp_path / "model.ckpt")
+    content, written = file.read_bytes(), variables()
+    refused = 0
+    for place in np.random.default_rng(4).integers(0, len(content), size=60):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        file.write_bytes(damaged)
+        try:
+            survived = read_all(open_artifact(file))
+        except UnreadableError:
+            refused += 1
+            continue
+        for name, array in survived.items():
+            np.testing.assert_array_equal(array, written[name])
+    assert refused > 20
 
 
 def test_a_text_will_do_for_a_path(tmp_path: Path) -> None:
@@ -182,6 +388,9 @@ def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
 
 
 def test_only_the_needed_variables_are_read(cases: dict[str, Case]) -> None:
+    from rnn_migrator.recognition.recognise import recognise
+    from rnn_migrator.recognition.settings import parse_settings
+
     case = cases["tf1_stacked_lstm"]
     artifact = open_artifact(case.source)
     read: list[str] = []
@@ -192,7 +401,8 @@ def test_only_the_needed_variables_are_read(cases: dict[str, Case]) -> None:
 
     spied = dataclasses.replace(artifact, load=load)
     model = recognise(spied, parse_settings([])).model
-    needed = {n for layer in model.recurrent_layers for n in layer.forward.source.names.values()}
+    directions = [d for layer in model.recurrent_layers for d in layer.forward]
+    needed = {name for d in directions for name in d.source.names.values()}
     assert sorted(read) == sorted(needed)
     assert any(name.endswith("/Adam") for name in artifact.tensors)
 

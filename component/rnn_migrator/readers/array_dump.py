@@ -67,7 +67,7 @@ def _variable_name(stem: str) -> str:
     return stem.replace("__", "/") if "__" in stem else stem.replace(".", "/")
 
 
-def _by_variable(where: Path, stems: Mapping[str, str]) -> dict[str, str]:
+def by_variable(where: Path, stems: Mapping[str, str]) -> dict[str, str]:
     """File or member by variable name.
 
     Raises:
@@ -157,15 +157,14 @@ def _member(path: Path, member: str) -> Array:
 
 
 @reader("NPZ file", _is_npz)
-def open_npz(path: Path, architecture: Path | None) -> LegacyArtifact:
+def open_npz(path: Path) -> LegacyArtifact:
     """Opens an NPZ file; keys are variable names.
 
     Raises:
       UnreadableError: Damaged, an array needs unpickling, or claims to be too large.
     """
-    del architecture
     specs = _members(path)
-    members = _by_variable(path, {member: member.removesuffix(".npy") for member in specs})
+    members = by_variable(path, {member: member.removesuffix(".npy") for member in specs})
     tensors = {
         name: TensorSpec(name, specs[member].shape, specs[member].dtype)
         for name, member in members.items()
@@ -178,15 +177,14 @@ def open_npz(path: Path, architecture: Path | None) -> LegacyArtifact:
 
 
 @reader("folder of CSV or NPY files", _is_dump_folder)
-def open_dump_folder(path: Path, architecture: Path | None) -> LegacyArtifact:
+def open_dump_folder(path: Path) -> LegacyArtifact:
     """Opens a folder with one CSV or NPY file a variable.
 
     Raises:
       UnreadableError: A file is damaged, or not a table of numbers.
     """
-    del architecture
     stems = {file.name: file.name[: -len(file.suffix)] for file in _dump_files(path)}
-    files = {name: path / file for name, file in _by_variable(path, stems).items()}
+    files = {name: path / file for name, file in by_variable(path, stems).items()}
     # Nothing short of reading a CSV file tells its shape: such tables are kept.
     tables = {name: _read_csv(f) for name, f in files.items() if f.suffix.lower() == ".csv"}
     tensors = {

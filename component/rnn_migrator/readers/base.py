@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, UsageError
+from rnn_migrator.readers.architecture import read_architecture
 from rnn_migrator.readers.artifact import LegacyArtifact
 
-Opener = Callable[[Path, Path | None], LegacyArtifact]
+Opener = Callable[[Path], LegacyArtifact]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,7 @@ _READERS: list[Reader] = []
 
 
 def reader(format_name: str, matches: Callable[[Path], bool]) -> Callable[[Opener], Opener]:
-    """Decorator that registers a function as the reader of a format.
-
-    The function takes the path and the architecture file, if the user named one.
-    """
+    """Decorator that registers a function as the reader of a format."""
 
     def register(opener: Opener) -> Opener:
         _READERS.append(Reader(format_name, matches, opener))
@@ -41,12 +39,14 @@ def open_artifact(path: Path | str, architecture: Path | str | None = None) -> L
     """Opens a legacy artifact, its format told by content.
 
     Args:
-      path: Checkpoint prefix or folder, HDF5 file, NPZ file, or folder of CSV or NPY files.
-      architecture: Keras JSON or YAML file that goes with weights-only HDF5.
+      path: Checkpoint prefix or folder, SavedModel folder, HDF5 file, NPZ file, or folder of CSV
+        or NPY files.
+      architecture: Keras JSON or YAML file that goes with weights: HDF5, object checkpoint.
 
     Raises:
       UsageError: Nothing lies there, or the architecture goes with no such format.
-      UnsupportedError: Several artifacts lie there, or the format cannot be converted.
+      UnsupportedError: Several artifacts lie there, the format cannot be converted, or the
+        architecture is another model's.
       UnreadableError: The content is damaged, or of no known format.
     """
     path = Path(path)
@@ -55,10 +55,12 @@ def open_artifact(path: Path | str, architecture: Path | str | None = None) -> L
     except OSError as e:
         raise UnreadableError(_not_to_be_opened(path, e)) from e
     if len(matching) == 1:
-        artifact = matching[0].open(path, Path(architecture) if architecture else None)
-        if architecture and artifact.model_config is None:
+        artifact = matching[0].open(path)
+        if architecture is None:
+            return artifact
+        if artifact.name_layers is None:
             raise UsageError(_needs_no_architecture(artifact, architecture))
-        return artifact
+        return artifact.with_config(read_architecture(Path(architecture)))
     if matching:
         raise UnsupportedError(
             Problem(
@@ -100,7 +102,8 @@ def _not_to_be_opened(path: Path, error: OSError) -> Problem:
 def _needs_no_architecture(artifact: LegacyArtifact, architecture: Path | str) -> Problem:
     return Problem(
         where=f"--architecture {architecture}",
-        expected="a Keras HDF5 file as source, the only format that goes with an architecture",
-        received=f"{artifact.path}, a {artifact.format}",
+        expected="a source that goes with an architecture: a Keras HDF5 file, a SavedModel or an "
+        "object checkpoint of tf.keras",
+        received=f"{artifact.path}, a {artifact.format} without layers of Keras",
         remedy="leave the option out",
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_migrator.canonical import Array
 from rnn_migrator.errors import Problem, UnreadableError
 from rnn_migrator.readers.graph_checks import defects
+from rnn_migrator.readers.protobuf import parse
 
 SIZE_LIMIT = 1 << 30
 """Bytes of the largest MetaGraph that is read."""
@@ -24,6 +24,8 @@ CONSTANT_LIMIT = 1 << 16
 VARIABLE_OPS = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 _ASSIGN_OPS = frozenset({"Assign", "AssignVariableOp"})
 _RESTORE_OPS = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
+_RANGE = re.compile(r"-|\d{1,18},\d{1,18}")
+_NONE = (None, None, None)
 
 
 class Tensor(NamedTuple):
@@ -76,6 +78,13 @@ class Node:
         return found.decode("utf-8", "replace") if isinstance(found, bytes) else found
 
 
+class Part(NamedTuple):
+    """What a partitioned variable is a part of in the checkpoint, and its range on each axis."""
+
+    name: str
+    ranges: tuple[slice, ...]
+
+
 class Use(NamedTuple):
     """One place where a tensor is used: the node, and which of its inputs."""
 
@@ -93,6 +102,8 @@ class Graph:
       variables: Variable node by its name in the checkpoint.
       tensorflow_version: Release that wrote the file ("" if it does not say).
       definition: The GraphDef, with its versions.
+      parts: What partitioned variables are parts of, by variable node. In `variables` they go by
+        names of their own, which are not in the checkpoint.
     """
 
     path: Path
@@ -100,6 +111,7 @@ class Graph:
     variables: Mapping[str, str]
     tensorflow_version: str
     definition: Any
+    parts: Mapping[str, Part] = dataclasses.field(default_factory=dict)
 
     def producer(self, tensor: Tensor) -> Node:
         """The node that computes a tensor."""
@@ -173,29 +185,23 @@ def read_metagraph(path: Path | str) -> Graph:
     for defect in defects(nodes):
         raise _unreadable(path, defect)
     graph = Graph(path, nodes, {}, meta.meta_info_def.tensorflow_version, meta.graph_def)
-    saver = meta.saver_def.filename_tensor_name
-    return dataclasses.replace(graph, variables=_variables(graph, saver))
+    restored = list(_restored(graph, meta.saver_def.filename_tensor_name))
+    parts = {r.node: Part(r.name, r.ranges) for r in restored if r.ranges}
+    return dataclasses.replace(graph, variables=_variables(graph, restored), parts=parts)
 
 
 def _parse(path: Path) -> Any:
-    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import meta_graph_pb2
 
     try:
         size = path.stat().st_size
         if size > SIZE_LIMIT:
             raise _unreadable(path, f"{size} bytes, more than the limit of {SIZE_LIMIT}")
-        with warnings.catch_warnings(record=True) as left_over:
-            warnings.simplefilter("always")
-            meta = meta_graph_pb2.MetaGraphDef.FromString(path.read_bytes())
+        return parse(meta_graph_pb2.MetaGraphDef, path.read_bytes())
     except OSError as e:
         raise _unreadable(path, f"no readable file ({e.strerror})") from e
-    except DecodeError as e:
+    except ValueError as e:
         raise _unreadable(path, f"bytes that are no MetaGraph ({e})") from e
-    # Some releases of protobuf only warn of bytes that they did not understand.
-    for warning in left_over:
-        raise _unreadable(path, f"bytes that are no MetaGraph ({warning.message})")
-    return meta
 
 
 def _node(path: Path, proto: Any) -> Node:
@@ -211,29 +217,52 @@ def _tensor(path: Path, text: str) -> Tensor:
     return Tensor(name, int(port) if colon else 0)
 
 
-def _variables(graph: Graph, filename: str) -> dict[str, str]:
+class _Restored(NamedTuple):
+    """A tensor of the checkpoint, and the variable that gets it, or a part of it."""
+
+    name: str
+    node: str
+    ranges: tuple[slice, ...]
+
+
+def _variables(graph: Graph, restored: Iterable[_Restored]) -> dict[str, str]:
     """Variables by the names under which the graph's own Saver restores them.
 
-    A variable that this Saver leaves out goes by its own name.
+    A variable that this Saver leaves out, or gives a part of a tensor, goes by its own name.
     """
-    restored: dict[str, str] = {}
-    for node in graph.nodes.values():
-        if node.op in _RESTORE_OPS and filename in map(str, node.inputs[:1]):
-            restored |= _restored_by(graph, node)
+    whole = {found.name: found.node for found in restored if not found.ranges}
     own = {n.name: n.name for n in graph.nodes.values() if n.op in VARIABLE_OPS}
-    taken = set(restored.values())
-    return {key: name for key, name in own.items() if name not in taken} | restored
+    taken = set(whole.values())
+    return {key: name for key, name in own.items() if name not in taken} | whole
 
 
-def _restored_by(graph: Graph, restore: Node) -> dict[str, str]:
-    names = graph.value(graph.producer(restore.inputs[1])) if len(restore.inputs) > 1 else None
-    if names is None:
-        return {}
-    found = {}
-    for port, name in enumerate(names.reshape(-1)):
-        for use in _assignments(graph, Tensor(restore.name, port)):
-            found[name.decode("utf-8", "replace")] = use.node.inputs[0].node
-    return found
+def _restored(graph: Graph, filename: str) -> Iterator[_Restored]:
+    """What the Saver that reads a file name restores."""
+    for restore in graph.nodes.values():
+        if restore.op not in _RESTORE_OPS or filename not in map(str, restore.inputs[:1]):
+            continue
+        names, slices = (_texts(graph, tensor) for tensor in (*restore.inputs, *_NONE)[1:3])
+        for port, name in enumerate(names):
+            ranges = _ranges(slices[port]) if port < len(slices) else ()
+            for use in _assignments(graph, Tensor(restore.name, port)):
+                yield _Restored(name, use.node.inputs[0].node, ranges)
+
+
+def _texts(graph: Graph, tensor: Tensor | None) -> list[str]:
+    """The texts of a constant; none if it is no constant."""
+    value = graph.value(graph.producer(tensor)) if tensor else None
+    if value is None or value.dtype.kind != "O":
+        return []
+    return [text.decode("utf-8", "replace") for text in value.reshape(-1)]
+
+
+def _ranges(text: str) -> tuple[slice, ...]:
+    """The ranges of a part, as a Saver writes them: "8 20 0,4:-" is rows 0 to 3 of [8, 20]."""
+    axes = text.split(" ")[-1].split(":") if text else []
+    if not all(_RANGE.fullmatch(axis) for axis in axes):
+        return ()
+    numbers = [[int(number) for number in axis.split(",")] if axis != "-" else [] for axis in axes]
+    return tuple(slice(n[0], n[0] + n[1]) if n else slice(None) for n in numbers)
 
 
 def _assignments(graph: Graph, tensor: Tensor) -> Iterator[Use]:

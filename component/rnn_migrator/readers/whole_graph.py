@@ -11,18 +11,19 @@ from rnn_migrator.readers.base import reader
 
 def _is_graph(path: Path) -> bool:
     if path.is_dir():
-        return any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt"))
-    return path.is_file() and path.suffix in (".meta", ".pb", ".pbtxt")
+        # Of a binary SavedModel `keras_saved_model` finds out who wrote it.
+        return (path / "saved_model.pbtxt").is_file() and not (path / "saved_model.pb").is_file()
+    is_graph = path.suffix in (".meta", ".pb", ".pbtxt") and path.name != "saved_model.pb"
+    return is_graph and path.is_file()
 
 
 @reader("TensorFlow graph (.meta, .pb, SavedModel)", _is_graph)
-def refuse_graph(path: Path, architecture: Path | None) -> LegacyArtifact:
+def refuse_graph(path: Path) -> LegacyArtifact:
     """Refuses a MetaGraph, frozen graph or SavedModel.
 
     Raises:
       UnsupportedError: Always.
     """
-    del architecture
     raise UnsupportedError(
         Problem(
             where=str(path),
