@@ -85,7 +85,9 @@ def save(
             loss = tf.add_n([tf.reduce_sum(tf.square(tensor)) for tensor in tensors.values()])
             v1.train.AdamOptimizer().minimize(loss)
         variables = {variable.op.name: variable for variable in v1.global_variables()}
-        saver = v1.train.Saver({(names or {}).get(n, n): v for n, v in variables.items()})
+        # Without names, parts of a variable are saved as one.
+        named = {names.get(n, n): v for n, v in variables.items()} if names else None
+        saver = v1.train.Saver(named)
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             for name, variable in variables.items():
@@ -154,10 +156,15 @@ class Lstm(Cell):
     output_activation: Unary | None = None
     recurrent_activation: Unary = tf.sigmoid
     output_gate_activation: Unary | None = None
+    norms: str = ""
+    epsilon: float = 1e-12
+    moments: Unary | None = None
     clip: tuple[float, float] | None = None
     peepholes: bool = False
+    looks_at_new: str = "o"
     projection: int | None = None
     projection_clip: float | None = None
+    kept: Unary = tf.identity
     candidate_first: bool = False
     coupled: bool = False
     noise: bool = False
@@ -185,21 +192,28 @@ class Lstm(Cell):
             c = forget * c + first * second
             if self.clip:
                 c = tf.clip_by_value(c, *self.clip)
+            if "s" in self.norms:
+                c = self._norm(c, "state")
             gate = self.output_gate_activation or self.recurrent_activation
-            o = gate(z["o"] + (self._diagonal("o") * c if self.peepholes else 0.0))
+            seen = c if "o" in self.looks_at_new else state[0]
+            o = gate(z["o"] + (self._diagonal("o") * seen if self.peepholes else 0.0))
             h = o * (self.output_activation or self.activation)(c)
             if self.projection:
                 h = tf.matmul(h, variable("projection/kernel", [self.units, self.projection]))
             if self.projection_clip:
                 h = tf.clip_by_value(h, -self.projection_clip, self.projection_clip)
-        return (self.after(h, x) if self.after else h), (c, h)
+        return (self.after(h, x) if self.after else h), (self.kept(c), h)
 
     def _gates(self, x: Any, c: Any, h: Any) -> Tensors:
         parts = {"x": x, "h": h}
         joined = tf.concat([parts[row] for row in self.rows], 1)
-        kernel = variable("kernel", [joined.shape[1], 4 * self.units])
-        whole = tf.nn.bias_add(tf.matmul(joined, kernel), variable("bias", [4 * self.units]))
-        z = dict(zip(self.order, tf.split(whole, 4, axis=1), strict=True))
+        columns = len(self.order) * self.units
+        whole = tf.matmul(joined, variable("kernel", [joined.shape[1], columns]))
+        if not self.norms:
+            whole = tf.nn.bias_add(whole, variable("bias", [columns]))
+        z = dict(zip(self.order, tf.split(whole, len(self.order), axis=1), strict=True))
+        scopes = {"i": "input", "c": "transform", "f": "forget", "o": "output"}
+        z |= {gate: self._norm(z[gate], scopes[gate]) for gate in self.norms if gate in z}
         if self.forget_bias is not None:
             z["f"] += self.forget_bias
         if self.input_bias is not None:
@@ -207,11 +221,92 @@ class Lstm(Cell):
         if self.noise:
             z["i"] += tf.sin(x[:, :1])
         if self.peepholes:
-            z |= {gate: z[gate] + self._diagonal(gate) * c for gate in "if"}
+            z |= {gate: z[gate] + self._diagonal(gate) * c for gate in "if" if gate in z}
         return z
+
+    def _norm(self, x: Any, scope: str) -> Any:
+        return layer_norm(x, scope, self.epsilon, self.moments or true_moments)
 
     def _diagonal(self, gate: str) -> Any:
         return variable(f"w_{gate}_diag", [self.units])
+
+
+def true_moments(x: Any) -> tuple[Any, Any]:
+    """Returns mean and variance as TensorFlow 1.3 and later compute them."""
+    mean, variance = v1.nn.moments(x, [1], keep_dims=True)
+    return mean, variance
+
+
+def moments_by_sums(x: Any) -> tuple[Any, Any]:
+    """Returns mean and variance as TensorFlow 0.12 computes them."""
+    divisor = tf.math.reciprocal(float(x.shape[1]))
+    mean = tf.reduce_sum(x, [1], keepdims=True) * divisor
+    squares = tf.reduce_sum(tf.square(x), [1], keepdims=True)
+    return mean, squares * divisor - tf.square(mean)
+
+
+def shifted_moments(x: Any) -> tuple[Any, Any]:
+    """Returns mean and variance as TensorFlow 1.0 computes them."""
+    shift = tf.stop_gradient(tf.reduce_mean(x, [1], keepdims=True))
+    divisor = tf.math.reciprocal(float(x.shape[1]))
+    mean = tf.reduce_sum(x - shift, [1], keepdims=True) * divisor
+    squares = tf.reduce_sum(tf.math.squared_difference(x, shift), [1], keepdims=True)
+    shift = tf.reshape(shift, tf.shape(mean))
+    return mean + shift, squares * divisor - tf.square(mean)
+
+
+def wrong_moments(x: Any) -> tuple[Any, Any]:
+    """Returns a mean and the square of another thing than the distance from it."""
+    mean = tf.reduce_mean(x, [1], keepdims=True)
+    return mean, tf.reduce_mean(tf.math.squared_difference(x, 0.5 * mean), [1], keepdims=True)
+
+
+def layer_norm(x: Any, scope: str, epsilon: float, moments: Unary) -> Any:
+    """Returns what `contrib.layers.layer_norm` makes of a matrix."""
+    with v1.variable_scope(scope):
+        gamma, beta = (variable(name, x.shape[1:]) for name in ("gamma", "beta"))
+    mean, variance = moments(x)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+
+
+@dataclass(frozen=True)
+class Rnn(Cell):
+    """BasicRNNCell; `returned` may change what comes back as the state."""
+
+    units: int = UNITS
+    activation: Unary = tf.tanh
+    returned: Unary = tf.identity
+
+    def __call__(self, x: Any, h: Any, scope: object = None) -> Any:
+        """Returns the output, which is also the next state."""
+        with v1.variable_scope("basic_rnn_cell", reuse=v1.AUTO_REUSE):
+            joined = tf.concat([x, h], 1)
+            kernel = variable("kernel", [joined.shape[1], self.units])
+            bias = variable("bias", [self.units])
+            h = self.activation(tf.nn.bias_add(tf.matmul(joined, kernel), bias))
+        return h, self.returned(h)
+
+
+@dataclass(frozen=True)
+class Ugrnn(Cell):
+    """UGRNNCell, or one that keeps its columns or its gate the other way round."""
+
+    units: int = UNITS
+    forget_bias: float = 1.0
+    order: str = "zc"
+    inverted: bool = False
+    activation: Unary = tf.tanh
+
+    def __call__(self, x: Any, h: Any, scope: object = None) -> Any:
+        """Returns the output, which is also the next state."""
+        with v1.variable_scope("ugrnn_cell", reuse=v1.AUTO_REUSE):
+            joined = tf.concat([x, h], 1)
+            kernel = variable("kernel", [joined.shape[1], 2 * self.units])
+            whole = tf.nn.bias_add(tf.matmul(joined, kernel), variable("bias", [2 * self.units]))
+            gates = dict(zip(self.order, tf.split(whole, 2, axis=1), strict=True))
+            z, new = tf.sigmoid(gates["z"] + self.forget_bias), self.activation(gates["c"])
+            h = (1.0 - z) * h + z * new if self.inverted else z * h + (1.0 - z) * new
+        return h, h
 
 
 @dataclass(frozen=True)
@@ -252,30 +347,50 @@ def _dense(name: str, x: Any, units: int) -> Any:
 class BlockLstm(Cell):
     """LSTMBlockCell: one op."""
 
-    def __init__(self, **attributes: object) -> None:
-        self._attributes = attributes
+    def __init__(self, peepholes: bool = False, **attributes: object) -> None:
+        self._peepholes = peepholes
+        self._attributes = attributes | ({"use_peephole": True} if peepholes else {})
 
     state_size = (UNITS, UNITS)
 
     def __call__(self, x: Any, state: Any, scope: object = None) -> Any:
         """Returns the output and the next state."""
         c, h = state
-        zeros = tf.zeros([UNITS])
+        looks = {f"wc{gate}": tf.zeros([UNITS]) for gate in "ifo"}
         with v1.variable_scope("lstm_cell"):
             kernel = variable("kernel", [WIDTH + UNITS, 4 * UNITS])
             bias = variable("bias", [4 * UNITS])
+            if self._peepholes:
+                looks = {f"wc{gate}": variable(f"w_{gate}_diag", [UNITS]) for gate in "ifo"}
         step = tf.raw_ops.LSTMBlockCell(
-            x=x,
-            cs_prev=c,
-            h_prev=h,
-            w=kernel,
-            wci=zeros,
-            wcf=zeros,
-            wco=zeros,
-            b=bias,
-            **self._attributes,
+            x=x, cs_prev=c, h_prev=h, w=kernel, b=bias, **looks, **self._attributes
         )
         return step.h, (step.cs, step.h)
+
+
+@dataclass(frozen=True)
+class Flat(Cell):
+    """A cell with its states in one tensor, as with `state_is_tuple=False`."""
+
+    cell: Any
+
+    @property
+    def output_size(self) -> int:
+        """Returns the width of the output."""
+        return int(self.cell.output_size)
+
+    @property
+    def state_size(self) -> int:
+        """Returns the width of all states."""
+        return sum(self.cell.state_size)
+
+    def __call__(self, x: Any, state: Any, scope: object = None) -> Any:
+        """Returns the output and the next states."""
+        sizes = self.cell.state_size
+        begins = np.cumsum([0, *sizes])
+        parts = [tf.slice(state, [0, b], [-1, n]) for b, n in zip(begins, sizes, strict=False)]
+        output, after = self.cell(x, tuple(parts))
+        return output, tf.concat(after, 1)
 
 
 @dataclass(frozen=True)
@@ -342,6 +457,60 @@ def unroll_by_hand(cell: Any, steps: int = TIME) -> Build:
         return {"outputs": tf.stack(outputs, 1), **states}
 
     return build
+
+
+def fuse(
+    layers: Sequence[int] = (UNITS,),
+    reversing: bool = False,
+    with_lengths: bool = True,
+    **options: Any,
+) -> Build:
+    """Returns a builder of LSTMBlockFusedCell layers, in both directions if reversing."""
+
+    def build(inputs: Any, lengths: Any) -> Tensors:
+        x, answers = tf.transpose(inputs, [1, 0, 2]), {}
+        for layer, units in enumerate(layers):
+            parts = []
+            for prefix in ("fw_", "bw_") if reversing else ("",):
+                back = prefix == "bw_"
+                taken = tf.reverse_sequence(x, lengths, 0, 1) if back else x
+                with v1.variable_scope(f"{prefix}{layer}"):
+                    y, c, h = _fused(taken, lengths if with_lengths else None, units, options)
+                parts.append(tf.reverse_sequence(y, lengths, 0, 1) if back else y)
+                answers |= {f"{prefix}c_{layer}": c, f"{prefix}h_{layer}": h}
+            x = tf.concat(parts, 2)
+        return {"outputs": tf.transpose(x, [1, 0, 2]), **answers}
+
+    return build
+
+
+def _fused(x: Any, lengths: Any, units: int, options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Returns outputs and final states, as LSTMBlockWrapper of TensorFlow 1.15 computes them."""
+    time, batch = tf.shape(x)[0], tf.shape(x)[1]
+    zeros, none = tf.zeros([batch, units]), tf.zeros([units])
+    shape = [x.shape[2] + units, 4 * units]
+    peepholes = {
+        f"wc{g}": variable(f"w_{g}_diag", [units]) for g in "ifo" if "use_peephole" in options
+    }
+    longest = time if lengths is None else tf.reduce_max(lengths)
+    op = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.cast(longest, tf.int64),
+        x=x,
+        cs_prev=zeros,
+        h_prev=zeros,
+        w=variable("kernel", shape),
+        b=variable("bias", shape[1:]),
+        **({"wci": none, "wcf": none, "wco": none} | peepholes),
+        **options,
+    )
+    if lengths is None:
+        return op.h, op.cs[-1], op.h[-1]
+    mask = tf.transpose(tf.sequence_mask(lengths, time, tf.float32), [1, 0])
+    outputs = op.h * tf.tile(tf.expand_dims(mask, [-1]), [1, 1, units])
+    last = tf.stack([lengths, tf.range(batch)], axis=1)
+    states = (tf.concat([zeros[None], states], 0) for states in (op.cs, outputs))
+    c, h = (tf.gather_nd(every, last) for every in states)
+    return outputs, c, h
 
 
 def scan_by_hand(

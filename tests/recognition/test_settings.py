@@ -22,6 +22,9 @@ from rnn_migrator.recognition.settings import KEYS, parse_settings
         ("class=CuDNNLSTM", "class", "CuDNNLSTM"),
         ("scope=a/b=c", "scope", "a/b=c"),
         ("kernel_name=wx", "kernel_name", "wx"),
+        ("reset_after=true", "reset_after", True),
+        ("update_keeps=candidate", "update_keeps", "candidate"),
+        ("row_order=hx", "row_order", "hx"),
     ],
 )
 def test_reads_a_value(text: str, key: str, value: object) -> None:
@@ -74,6 +77,9 @@ def test_the_narrowest_setting_wins() -> None:
         "layer[0]forget_bias=1",
         "layer[0].forget_bias.x=1",
         "layer[0].scope=rnn",
+        "reset_after=after",
+        "update_keeps=h",
+        "row_order=x",
     ],
 )
 def test_refuses_what_is_no_setting(text: str) -> None:

@@ -39,9 +39,9 @@ def test_a_stack_becomes_a_chain_of_layers() -> None:
     assert [(source.name, source.shape) for source in model.inputs] == [("inputs", (None, 3))]
     assert [node.layer.name for node in model.nodes] == ["lstm_0", "lstm_1"]
     assert [node.inbound for node in model.nodes] == [("inputs",), ("lstm_0",)]
-    assert model.outputs == ("lstm_1",)
+    assert model.outputs == {"outputs": "lstm_1"}
     sizes = [
-        (layer.forward.cell.input_size, layer.forward.cell.units)
+        (layer.forward[0].cell.input_size, layer.forward[0].cell.units)
         for layer in model.recurrent_layers
     ]
     assert sizes == [(3, 5), (5, 4)]
@@ -53,10 +53,10 @@ def test_the_source_keeps_names_and_tensors() -> None:
     source = artifact(STACK)
     [first, _] = model_of(source).recurrent_layers
     scope = "rnn/multi_rnn_cell/cell_0/lstm_cell"
-    assert first.forward.source.layout == "tf1_lstm"
-    assert first.forward.source.names == {"kernel": f"{scope}/kernel", "bias": f"{scope}/bias"}
+    assert first.forward[0].source.layout == "tf1_lstm"
+    assert first.forward[0].source.names == {"kernel": f"{scope}/kernel", "bias": f"{scope}/bias"}
     np.testing.assert_array_equal(
-        first.forward.source.tensors["kernel"], source.load(f"{scope}/kernel")
+        first.forward[0].source.tensors["kernel"], source.load(f"{scope}/kernel")
     )
 
 
@@ -64,7 +64,7 @@ def test_kinds_may_mix() -> None:
     shapes = lstm("rnn/multi_rnn_cell/cell_0/basic_lstm_cell", 3, 5)
     shapes |= gru("rnn/multi_rnn_cell/cell_1/gru_cell", 5, 4)
     layers = model_of(artifact(shapes)).recurrent_layers
-    assert [layer.kind for layer in layers] == [CellKind.LSTM, CellKind.GRU]
+    assert [layer.forward[0].cell.kind for layer in layers] == [CellKind.LSTM, CellKind.GRU]
     assert [layer.name for layer in layers] == ["lstm_0", "gru_1"]
 
 
@@ -81,11 +81,11 @@ def test_twelve_layers_come_in_the_order_of_their_numbers() -> None:
 def test_two_directions_become_one_layer(scope: str) -> None:
     source = artifact(both(scope, gru, "gru_cell", 3, 5))
     [layer] = model_of(source).recurrent_layers
-    assert layer.backward is not None
+    assert layer.backward
     assert layer.name == "bidirectional_0"
     assert layer.output_size == 10
     for direction, name in ((layer.forward, "fw"), (layer.backward, "bw")):
-        assert all(f"{scope}/{name}/" in n for n in direction.source.names.values())
+        assert all(f"{scope}/{name}/" in n for n in direction[0].source.names.values())
 
 
 @pytest.mark.parametrize("scope", ["stack_bidirectional_rnn", "my_tagger"])
@@ -103,7 +103,7 @@ def test_a_stack_of_two_directions(scope: str) -> None:
 
 def facts_of(shapes: Shapes, *settings: str) -> dict[str, Any]:
     [layer] = model_of(artifact(shapes), *settings).recurrent_layers
-    return dict(layer.forward.cell.facts)
+    return dict(layer.forward[0].cell.facts)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_user_settles_an_assumption() -> None:
 
 def test_a_setting_may_be_narrowed_to_a_layer() -> None:
     layers = model_of(artifact(STACK), "forget_bias=0", "layer[1].forget_bias=2").recurrent_layers
-    assert [layer.forward.cell.forget_bias.value for layer in layers] == [0.0, 2.0]
+    assert [layer.forward[0].cell.forget_bias.value for layer in layers] == [0.0, 2.0]
 
 
 def test_a_setting_of_no_layer_is_a_mistake() -> None:
@@ -220,13 +220,13 @@ def test_a_vector_may_come_as_a_table(shape: tuple[int, int]) -> None:
     source = artifact({**lstm("rnn/lstm_cell", 3, 5), "rnn/lstm_cell/bias": shape})
     [layer] = model_of(source).recurrent_layers
     stored = source.load("rnn/lstm_cell/bias").ravel()
-    np.testing.assert_array_equal(layer.forward.source.tensors["bias"], stored)
+    np.testing.assert_array_equal(layer.forward[0].source.tensors["bias"], stored)
 
 
 def test_a_matrix_of_one_column_may_come_as_a_vector() -> None:
     shapes = {**gru("rnn/gru_cell", 3, 1), "rnn/gru_cell/candidate/kernel": (4,)}
     [layer] = model_of(artifact(shapes)).recurrent_layers
-    assert layer.forward.cell.units == 1
+    assert layer.forward[0].cell.units == 1
 
 
 def test_nan_in_a_weight_is_refused() -> None:
@@ -258,17 +258,111 @@ def test_a_missing_direction_is_named() -> None:
 def test_two_cells_in_one_place_are_not_guessed() -> None:
     shapes = lstm("rnn/lstm_cell", 3, 5) | lstm("rnn/lstm_cell_1", 5, 5)
     [problem] = refused(shapes)
-    assert "rnn/lstm_cell and rnn/lstm_cell_1" in problem.received
+    assert "rnn/lstm_cell (1 x LSTMCell); rnn/lstm_cell_1 (1 x LSTMCell)" in problem.received
+    assert "--set scope=rnn/lstm_cell" in problem.remedy
 
 
-def test_a_stack_in_each_direction_is_refused() -> None:
+def test_a_stack_in_each_direction_is_one_layer() -> None:
     shapes: Shapes = {}
     for index, inputs in enumerate((3, 4)):
         shapes |= both(
             "bidirectional_rnn", lstm, f"multi_rnn_cell/cell_{index}/lstm_cell", inputs, 4
         )
+    [layer] = model_of(artifact(shapes)).recurrent_layers
+    for direction, stack in (("fw", layer.forward), ("bw", layer.backward)):
+        scopes = [f"bidirectional_rnn/{direction}/multi_rnn_cell/cell_{i}/" for i in range(2)]
+        kernels = [member.source.names["kernel"] for member in stack]
+        assert kernels == [f"{scope}lstm_cell/kernel" for scope in scopes]
+    assert layer.output_size == 8
+
+
+def test_one_direction_that_is_taller_is_refused() -> None:
+    shapes = both("bidirectional_rnn", lstm, "multi_rnn_cell/cell_0/lstm_cell", 3, 4)
+    shapes |= lstm("bidirectional_rnn/fw/multi_rnn_cell/cell_1/lstm_cell", 4, 4)
     [problem] = refused(shapes)
-    assert "MultiRNNCell in each direction" in problem.received
+    assert problem.where.startswith("bidirectional_rnn")
+
+
+# Cells with more variables
+
+
+PEEPHOLES = {f"rnn/lstm_cell/w_{gate}_diag": (5,) for gate in "ifo"}
+
+
+def test_peepholes_go_to_their_gates() -> None:
+    source = artifact({**lstm("rnn/lstm_cell", 3, 5), **PEEPHOLES})
+    [layer] = model_of(source).recurrent_layers
+    found = layer.forward[0].cell.peepholes
+    assert set(found) == {"input", "forget", "output"}
+    for gate, peephole in found.items():
+        np.testing.assert_array_equal(peephole, source.load(f"rnn/lstm_cell/w_{gate[0]}_diag"))
+
+
+def test_a_projection_is_what_the_next_layer_reads() -> None:
+    """The kernel reads the projected output: its rows are inputs and projection."""
+    shapes = {
+        "rnn/multi_rnn_cell/cell_0/lstm_cell/kernel": (3 + 2, 20),
+        "rnn/multi_rnn_cell/cell_0/lstm_cell/bias": (20,),
+        "rnn/multi_rnn_cell/cell_0/lstm_cell/projection/kernel": (5, 2),
+        **lstm("rnn/multi_rnn_cell/cell_1/lstm_cell", 2, 4),
+    }
+    first, second = model_of(artifact(shapes), "proj_clip=0.5").recurrent_layers
+    cell = first.forward[0].cell
+    assert (cell.input_size, cell.units, cell.output_size) == (3, 5, 2)
+    assert cell.proj_clip.value == 0.5
+    assert second.input_size == 2
+
+
+@pytest.mark.parametrize("shape", [(6,), (5, 5), (1,)])
+def test_a_peephole_of_another_size_is_named(shape: Any) -> None:
+    shapes = {**lstm("rnn/lstm_cell", 3, 5), **PEEPHOLES, "rnn/lstm_cell/w_f_diag": shape}
+    [problem] = refused(shapes)
+    assert problem.where == "rnn/lstm_cell, w_f_diag"
+
+
+# Defaults that releases changed
+
+
+def clip(shapes: Shapes, *settings: str) -> Any:
+    fact = facts_of(shapes, *settings)["cell_clip"]
+    return fact.value, fact.origin
+
+
+FUSED = lstm("lstm_block_wrapper", 3, 5)
+
+
+def test_a_clip_that_releases_disagree_on_is_not_guessed() -> None:
+    problems = refused(FUSED)
+    [problem] = [p for p in problems if "cell_clip" in p.where]
+    assert "3.0" in problem.expected + problem.received + problem.remedy
+    assert "writer=" in problem.remedy
+    assert "cell_clip=" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("writer=tensorflow-1.2", (3.0, Origin.RELEASE)),
+        ("writer=tensorflow-1.3.0", (3.0, Origin.RELEASE)),
+        ("writer=tensorflow-1.4", (None, Origin.RELEASE)),
+        ("writer=tensorflow-1.15.5", (None, Origin.RELEASE)),
+        ("cell_clip=3", (3.0, Origin.USER)),
+        ("cell_clip=none", (None, Origin.USER)),
+    ],
+)
+def test_the_release_or_the_user_says_the_clip(setting: str, expected: Any) -> None:
+    assert clip(FUSED, setting) == expected
+
+
+def test_a_setting_comes_before_the_release() -> None:
+    assert clip(FUSED, "writer=tensorflow-1.2", "cell_clip=none") == (None, Origin.USER)
+
+
+def test_the_user_may_say_the_class_of_a_scope() -> None:
+    """A fused cell in a scope of the user's own."""
+    shapes = {"mine/kernel": (8, 20), "mine/bias": (20,)}
+    settings = ("layer[mine].class=LSTMBlockFusedCell", "writer=tensorflow-1.3")
+    assert clip(shapes, *settings) == (3.0, Origin.RELEASE)
 
 
 # Hand-written
@@ -280,8 +374,8 @@ def test_a_hand_written_cell_by_shapes_and_by_names() -> None:
         for parts in (("alpha", "beta", "gamma"), ("wx", "wt", "bi"))
     )
     for layer in (by_shape, by_name):
-        assert layer.forward.source.layout == "per_gate_lstm"
-        assert (layer.forward.cell.input_size, layer.forward.cell.units) == (3, 5)
+        assert layer.forward[0].source.layout == "per_gate_lstm"
+        assert (layer.forward[0].cell.input_size, layer.forward[0].cell.units) == (3, 5)
 
 
 def test_a_square_one_needs_the_user() -> None:
@@ -290,8 +384,8 @@ def test_a_square_one_needs_the_user() -> None:
     shapes = hand_written("cell", 4, 4, parts=("alpha", "beta", "b"))
     settings = ("kernel_name=beta", "recurrent_name=alpha")
     [layer] = model_of(artifact(shapes), *settings).recurrent_layers
-    assert layer.forward.source.names["input/kernel"] == "cell/input_gate/beta"
-    assert layer.forward.source.names["input/recurrent"] == "cell/input_gate/alpha"
+    assert layer.forward[0].source.names["input/kernel"] == "cell/input_gate/beta"
+    assert layer.forward[0].source.names["input/recurrent"] == "cell/input_gate/alpha"
 
 
 def test_a_hand_written_gate_of_another_shape_is_named() -> None:

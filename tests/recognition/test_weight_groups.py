@@ -63,7 +63,7 @@ def test_an_only_stack_needs_no_name() -> None:
 )
 def test_a_stack_or_one_of_its_cells(name: str, units: list[int]) -> None:
     layers = take(artifact(STACK), name, "forget_bias=0")
-    assert [found.forward.cell.units for found in layers] == units
+    assert [found.forward[0].cell.units for found in layers] == units
 
 
 def test_what_else_is_in_the_checkpoint_does_not_matter() -> None:
@@ -87,13 +87,14 @@ def test_nothing_recurrent_is_told() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("lstm_1", CellKind.LSTM), ("gru_1", CellKind.GRU)])
 def test_a_keras_layer_by_name_whatever_the_others_are(name: str, kind: CellKind) -> None:
     [found] = take(KERAS, name)
-    assert (found.name, found.kind) == (name, kind)
+    assert (found.name, found.forward[0].cell.kind) == (name, kind)
 
 
 def test_a_keras_layer_that_cannot_be_converted_is_refused_when_taken() -> None:
-    config = sequential(with_input(recurrent_config("LSTM", "lstm_1", 5, stateful=True), None, 3))
+    first = recurrent_config("LSTM", "lstm_1", 5, recurrent_activation="my_own")
+    config = sequential(with_input(first, None, 3))
     source = keras_artifact(config, {"lstm_1": weight_shapes("LSTM", 3, 5)})
-    with pytest.raises(UnsupportedError, match="stateful"):
+    with pytest.raises(UnsupportedError, match="my_own"):
         take(source)
 
 
@@ -113,8 +114,8 @@ def test_shapes_tell_the_class_of_bare_weights(
 ) -> None:
     source = weights_only(class_name, both, reset_after)
     [found] = take(source, None, "activation=tanh", "recurrent_activation=sigmoid")
-    assert {d.source.layout for d in found.directions.values()} == {layout}
-    assert (found.backward is not None) == both
+    assert {member.source.layout for member in found.cells.values()} == {layout}
+    assert bool(found.backward) == both
 
 
 @pytest.mark.parametrize("class_name", ["LSTM", "GRU"])

@@ -1,6 +1,6 @@
-"""Facts about recurrent cells that a legacy graph states, found by its structure.
+"""The recurrent cells of a legacy graph and what it states about them, found by its structure.
 
-Every step of an LSTM or GRU in the graph is read (`recognition.graph`); steps with the same
+Every step of a recurrent cell in the graph is read (`recognition.graph`); steps with the same
 variables are copies of one cell (time steps of an unrolled graph, training and inference), and
 have to agree.
 """
@@ -20,26 +20,31 @@ from rnn_migrator.recognition.graph.algebra import (
     READ_OPS,
     scalar,
     variable,
+    whole_name,
 )
 from rnn_migrator.recognition.graph.block_ops import read_block_op
 from rnn_migrator.recognition.graph.gru import read_gru
 from rnn_migrator.recognition.graph.lstm import read_lstm
-from rnn_migrator.recognition.graph.states import tell_states
-from rnn_migrator.recognition.graph.step import Finding, GateVariables, Step, common
+from rnn_migrator.recognition.graph.rnn import read_rnn
+from rnn_migrator.recognition.graph.roles import layout_of
+from rnn_migrator.recognition.graph.states import recurs, tell_states
+from rnn_migrator.recognition.graph.step import KEEP, Finding, GateVariables, Step, common
+from rnn_migrator.recognition.graph.ugrnn import read_ugrnn
 from rnn_migrator.recognition.graph.wiring import (
     carried_to,
     carriers,
     following,
     initial,
     lengths,
+    masked_sequence,
 )
 
-__all__ = ["GraphCell", "find_cells"]
+__all__ = ["GraphCell", "all_cells", "find_cells"]
 
 _NEUTRAL = {"sequence_length": False, "initial_state": "zeros"}
 """Facts that copies need not agree about, and the value that another copy's overrules."""
 
-_READERS = (read_lstm, read_gru, read_block_op)
+_READERS = (read_lstm, read_gru, read_ugrnn, read_rnn, read_block_op)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,12 +56,18 @@ class GraphCell:
       gates: The variables of each gate, by gate name.
       facts: What the graph states, by name.
       steps: Every copy of the step in the graph.
+      layout: Name of the layout that its variables have, "" where none is like it.
+      names: Its variables by role of that layout; one in parts by the name of the whole.
+      problems: Why it cannot be converted as it is.
     """
 
     kind: CellKind
     gates: Mapping[str, GateVariables]
     facts: Mapping[str, Fact[Any]]
     steps: tuple[Step, ...]
+    layout: str
+    names: Mapping[str, str]
+    problems: tuple[Problem, ...]
 
 
 def find_cells(graph: Graph, kernels: Iterable[str]) -> dict[str, GraphCell]:
@@ -64,29 +75,49 @@ def find_cells(graph: Graph, kernels: Iterable[str]) -> dict[str, GraphCell]:
 
     Args:
       graph: The legacy graph.
-      kernels: Names of matrices in the checkpoint: the kernel of an LSTM cell, the kernel of a
-        GRU cell's gates or candidate, any matrix of a cell written by hand.
+      kernels: Names of matrices in the checkpoint: the kernel of a cell, the kernel of a GRU
+        cell's gates or candidate, any matrix of a cell written by hand. One in parts goes by the
+        name of the whole or of any part.
 
     Returns:
       A cell for each name; the same one for names of the same cell.
 
     Raises:
-      UnsupportedError: A name belongs to no LSTM or GRU that this graph computes, the graph
+      UnsupportedError: A name belongs to no recurrent cell that this graph computes, the graph
         contradicts the cell's class, or copies of a cell disagree. Every problem at once.
     """
-    groups = _group(_read_steps(graph))
-    untold = {key: tell_states(graph, steps) for key, steps in groups.items()}
-    by_matrix = {name: key for key in groups for name in key}
+    by_matrix: dict[str, list[GraphCell]] = defaultdict(list)
+    for cell in all_cells(graph):
+        for name in _matrices(cell):
+            by_matrix[name].append(cell)
     kernels = list(kernels)
     problems = [_unknown(graph, name) for name in kernels if name not in by_matrix]
-    every = [step for steps in groups.values() for step in steps]
-    cells = {}
-    for key in dict.fromkeys(by_matrix[name] for name in kernels if name in by_matrix):
-        cells[key], disagreements = _build(graph, groups[key], every)
-        problems += [problem for step in groups[key] for problem in step.problems]
-        problems += untold[key] + disagreements
+    problems += [_shared(name, by_matrix[name]) for name in kernels if len(by_matrix[name]) > 1]
+    only = [cell for name in kernels for cell in by_matrix[name] if len(by_matrix[name]) == 1]
+    problems += [problem for cell in only for problem in cell.problems]
     raise_all(UnsupportedError, dict.fromkeys(problems))
-    return {name: cells[by_matrix[name]] for name in kernels}
+    return {name: by_matrix[name][0] for name in kernels}
+
+
+def all_cells(graph: Graph) -> list[GraphCell]:
+    """Every distinct recurrent cell that a graph computes, in the order of the graph.
+
+    Those of which `problems` says that they cannot be converted are among them; cells that are
+    computed by other formulas than those of `CellKind` are not.
+    """
+    groups = [steps for steps in _group(_read_steps(graph)) if _is_cell(graph, steps)]
+    untold = [tell_states(graph, steps) for steps in groups]
+    every = [step for steps in groups for step in steps]
+    return [
+        _build(graph, steps, every, problems)
+        for steps, problems in zip(groups, untold, strict=True)
+    ]
+
+
+def _matrices(cell: GraphCell) -> set[str]:
+    """Every name by which a cell can be asked for."""
+    found = cell.steps[0].matrices
+    return {name for names in found for name in (whole_name(names), *names)}
 
 
 def _read_steps(graph: Graph) -> list[Step]:
@@ -94,22 +125,45 @@ def _read_steps(graph: Graph) -> list[Step]:
     return [step for step in found if step is not None]
 
 
-def _group(steps: Iterable[Step]) -> dict[frozenset[str], list[Step]]:
-    """Steps with the same matrices are copies of one cell."""
-    groups: dict[frozenset[str], list[Step]] = defaultdict(list)
+def _group(steps: Iterable[Step]) -> list[list[Step]]:
+    """Steps of one kind with the same matrices are copies of one cell."""
+    groups: dict[Any, list[Step]] = defaultdict(list)
     for step in steps:
-        groups[frozenset(step.matrices)].append(step)
-    return groups
+        key: tuple[Any, ...] = (step.kind, frozenset(step.matrices))
+        if step.kind is CellKind.RNN:
+            # The sum that goes into the activation looks like a step as well.
+            gate = step.gates["candidate"]
+            key = (*key, gate.activation, frozenset(gate.biases))
+        groups[key].append(step)
+    return list(groups.values())
+
+
+def _is_cell(graph: Graph, steps: Sequence[Step]) -> bool:
+    """Whether steps are those of a cell; a dense layer looks like the step of a simple RNN."""
+    return steps[0].kind is not CellKind.RNN or recurs(graph, steps)
 
 
 def _build(
-    graph: Graph, steps: Sequence[Step], every: Sequence[Step]
-) -> tuple[GraphCell, list[Problem]]:
-    """The cell that the steps are copies of, and where they disagree."""
+    graph: Graph, steps: Sequence[Step], every: Sequence[Step], untold: Sequence[Problem]
+) -> GraphCell:
+    """The cell that the steps are copies of."""
     for step in steps:
         step.findings |= _wiring(graph, step, every)
-    facts, problems = _facts(graph, steps)
-    return GraphCell(steps[0].kind, steps[0].gate_variables(), facts, tuple(steps)), problems
+    facts, disagreements = _facts(graph, steps)
+    problems = [problem for step in steps for problem in step.problems]
+    problems += [*untold, *disagreements]
+    layout, names = layout_of(steps[0])
+    if not layout and not problems:
+        problems = [_no_layout(graph, steps[0])]
+    return GraphCell(
+        kind=steps[0].kind,
+        gates=steps[0].gate_variables(),
+        facts=facts,
+        steps=tuple(steps),
+        layout=layout,
+        names=names,
+        problems=tuple(problems),
+    )
 
 
 def _facts(graph: Graph, steps: Sequence[Step]) -> tuple[dict[str, Fact[Any]], list[Problem]]:
@@ -130,15 +184,20 @@ def _facts(graph: Graph, steps: Sequence[Step]) -> tuple[dict[str, Fact[Any]], l
 def _wiring(graph: Graph, step: Step, every: Sequence[Step]) -> dict[str, Finding]:
     """What is around the step: lengths, the initial state, the way of the output."""
     state = step.states.get("c", step.states.get("h", step.output))
-    if step.node.base_op == "BlockLSTM":
-        # It runs over the whole sequence, so that nothing around it is like around a step.
-        return {"initial_state": _initial_state(graph, state, every)}
-    taken = lengths(graph, state)
+    taken = _mask_lengths(graph, step) if step.is_whole else lengths(graph, state)
     return {
         "sequence_length": Finding(taken is not None, graph.producer(taken or state)),
         "initial_state": _initial_state(graph, state, every),
         "output_wiring": _output_wiring(graph, step, every),
     }
+
+
+def _mask_lengths(graph: Graph, step: Step) -> Tensor | None:
+    """The lengths by which the outputs of a whole sequence are masked."""
+    for tensor in carried_to(graph, step.output):
+        if masked := masked_sequence(graph, graph.producer(tensor)):
+            return masked.lengths
+    return None
 
 
 def _initial_state(graph: Graph, state: Tensor, every: Sequence[Step]) -> Finding:
@@ -182,11 +241,33 @@ def _unknown(graph: Graph, name: str) -> Problem:
         received = f"used by {', '.join(users[:3]) or 'no op'}, in no such step"
     return Problem(
         where=f"{name}, {graph.path.name}",
-        expected="a matrix in the step of an LSTM or GRU that the graph computes with single ops, "
-        "LSTMBlockCell, BlockLSTM or GRUBlockCell",
+        expected="a matrix in the step of an LSTM (with coupled gates or layer normalisation, "
+        "too), GRU, UGRNN or simple RNN that the graph computes",
         received=received,
         remedy="keep this cell in the legacy model; or, if the weights are those of a plain LSTM "
         "or GRU, move the .meta away and say with --set what the graph would have said",
+    )
+
+
+def _no_layout(graph: Graph, step: Step) -> Problem:
+    gates = step.gate_variables().values()
+    names = dict.fromkeys(n for gate in gates for n in (gate.kernel, *gate.biases, *gate.peepholes))
+    return Problem(
+        where=graph.describe(step.node),
+        expected="variables and settings as a class of TensorFlow 1 has them together",
+        received=f"{step.findings['cell_class'].value} of {', '.join(names)}"
+        + ", normalised" * bool(step.norm)
+        + ", projected" * bool(step.projection),
+        remedy=KEEP,
+    )
+
+
+def _shared(name: str, cells: Sequence[GraphCell]) -> Problem:
+    return Problem(
+        where=name,
+        expected="a matrix of one recurrent cell",
+        received=", ".join(f"{c.facts['cell_class'].value} {c.steps[0].node.name}" for c in cells),
+        remedy=KEEP,
     )
 
 

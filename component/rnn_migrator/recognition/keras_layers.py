@@ -3,100 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnn_migrator.canonical import (
-    Direction,
-    Fact,
-    HeadLayer,
-    Origin,
-    RecurrentLayer,
-    SourceCell,
-)
+from rnn_migrator.canonical import Array, Fact, HeadLayer, LegacyCell, RecurrentLayer, SourceCell
 from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.layouts import get_layout
-from rnn_migrator.layouts.activations import ACTIVATIONS
-from rnn_migrator.layouts.heads import HEADS
+from rnn_migrator.layouts.heads import HEADS, REPLACEMENTS
+from rnn_migrator.layouts.heads import problems as head_problems
+from rnn_migrator.layouts.heads.replacements import PREFIX
 from rnn_migrator.readers import LegacyArtifact
-from rnn_migrator.recognition.facts import resolve
+from rnn_migrator.recognition.keras1_weights import keras1_arrays, theano_arrays, theano_problems
+from rnn_migrator.recognition.keras_cells import (
+    RECURRENT,
+    KerasCell,
+    cell_facts,
+    cells_of,
+    choose_layout,
+    written_by,
+)
 from rnn_migrator.recognition.keras_config import LayerConfig
+from rnn_migrator.recognition.keras_weights import array_count
 from rnn_migrator.recognition.settings import Settings
 
-_STORED = Fact(0.0, Origin.CLASS, "stands inside the bias of a Keras layer")
-_NO_CLIP = Fact(None, Origin.CLASS, "Keras layers have none")
-_UNSTATED: Mapping[str, Fact[Any]] = dict.fromkeys(
-    ("activation", "recurrent_activation"), Fact(None, Origin.ASSUMED, "the config states none")
-)
-_CUDNN = {
-    "activation": Fact("tanh", Origin.CLASS, "cuDNN computes no other"),
-    "recurrent_activation": Fact("sigmoid", Origin.CLASS, "cuDNN computes no other"),
-}
+_MERGE_MODES = ("concat", "sum", "ave", "mul", None)
+_TRAINING = ("dropout", "recurrent_dropout", "trainable")
+PER_STEP = ("Dense", "Activation", "Dropout", "Embedding", "LeakyReLU", "ELU", "ReLU")
+"""Over the last axis these compute the same with and without `TimeDistributed`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class KerasCell:
-    """A recurrent Keras class.
+class LayerSource:
+    """Where a layer's weights are, and what the user says of it.
 
     Attributes:
-      layout: Layout of its weights, by whether it resets after the recurrent product.
-      fixed: What the class leaves no choice about.
+      artifact: The artifact.
+      names: Names of the layer's arrays, in file order.
+      settings: The user's.
+      is_keras1: Whether Keras 1 wrote them.
+      index: Place of the layer among the recurrent ones, for `layer[N]` settings.
     """
 
-    layout: Mapping[bool, str]
-    fixed: Mapping[str, Fact[Any]]
-
-    def layout_for(self, config: Mapping[str, Any]) -> str:
-        """The layout for a config."""
-        return self.layout[bool(config.get("reset_after", False))]
-
-
-RECURRENT = {
-    "LSTM": KerasCell(
-        {False: "keras_lstm", True: "keras_lstm"},
-        {"forget_bias": _STORED, "cell_clip": _NO_CLIP},
-    ),
-    "CuDNNLSTM": KerasCell(
-        {False: "keras_cudnn_lstm", True: "keras_cudnn_lstm"},
-        {"forget_bias": _STORED, "cell_clip": _NO_CLIP, **_CUDNN},
-    ),
-    "GRU": KerasCell({False: "keras_gru", True: "keras_gru_reset_after"}, {}),
-    "CuDNNGRU": KerasCell({False: "keras_cudnn_gru", True: "keras_cudnn_gru"}, _CUDNN),
-}
-"""Recurrent classes by name."""
-
-_REFUSED_FLAGS = {
-    "stateful": (True, "a stateful layer"),
-    "return_state": (True, "a layer that returns its state"),
-    "time_major": (True, "a time-major layer"),
-    "use_bias": (False, "a layer without bias"),
-}
-_MERGE_MODES = ("concat", "sum", "ave", "mul")
-_TRAINING = ("dropout", "recurrent_dropout", "trainable")
+    artifact: LegacyArtifact
+    names: Sequence[str]
+    settings: Settings
+    is_keras1: bool = False
+    index: int = -1
 
 
-def build_layer(
-    artifact: LegacyArtifact, layer: LayerConfig, index: int, settings: Settings
-) -> RecurrentLayer | HeadLayer:
+def is_recurrent(layer: LayerConfig) -> bool:
+    """Whether a layer runs over time."""
+    return _inner(layer)[0] in {*RECURRENT, "RNN"}
+
+
+def build_layer(layer: LayerConfig, source: LayerSource) -> RecurrentLayer | HeadLayer:
     """The canonical layer for a layer of the config.
 
     Args:
-      artifact: Where its weights are.
       layer: As the config states it.
-      index: Its place among the recurrent layers, for `layer[N]` settings.
-      settings: The user's.
+      source: Its weights and settings.
 
     Raises:
       UnsupportedError: Not a class that can be converted, or weights that do not fit it.
     """
     if is_recurrent(layer):
-        return _recurrent(artifact, layer, index, settings)
-    return _head(artifact, layer)
-
-
-def is_recurrent(layer: LayerConfig) -> bool:
-    """Whether a layer is one of `RECURRENT`, or both directions of one."""
-    return _inner(layer)[0] in RECURRENT
+        return _recurrent(layer, source)
+    return build_head_layer(layer, source)
 
 
 def _inner(layer: LayerConfig) -> tuple[str, Mapping[str, Any]]:
@@ -106,31 +79,54 @@ def _inner(layer: LayerConfig) -> tuple[str, Mapping[str, Any]]:
     return layer.class_name, layer.config
 
 
-def _recurrent(
-    artifact: LegacyArtifact, layer: LayerConfig, index: int, settings: Settings
-) -> RecurrentLayer:
+def _recurrent(layer: LayerConfig, source: LayerSource) -> RecurrentLayer:
     class_name, config = _inner(layer)
-    bidirectional = layer.class_name == "Bidirectional"
-    names = artifact.layers.get(layer.name, ())
-    raise_all(UnsupportedError, _flag_problems(layer.name, config, layer.config, names))
-    wanted = settings.get("class", str(index), layer.name)
-    class_name = _class(wanted, class_name)
-    halves = [names[: len(names) // 2], names[len(names) // 2 :]] if bidirectional else [names]
-    directions = [
-        _direction(
-            artifact, layer.name, class_name, config, half, (str(index), layer.name), settings
-        )
-        for half in halves
+    both = layer.class_name == "Bidirectional"
+    own = layer.config.get("backward_layer") if both else None
+    configs = [(class_name, config)]
+    if both:
+        configs.append((own["class_name"], own["config"]) if own else configs[0])
+    raise_all(UnsupportedError, _flag_problems(layer, config))
+    half = array_count(*configs[0]) if own else len(source.names) // len(configs)
+    parts = [source.names[:half], source.names[half:]] if both else [source.names]
+    stacks = [
+        _stack(layer.name, *stated, dataclasses.replace(source, names=part))
+        for stated, part in zip(configs, parts, strict=True)
     ]
     return RecurrentLayer(
         name=layer.name,
-        forward=directions[0],
-        backward=directions[1] if bidirectional else None,
-        merge_mode=layer.config.get("merge_mode", "concat") if bidirectional else "concat",
+        forward=stacks[0],
+        backward=stacks[1] if both else (),
+        merge_mode=layer.config.get("merge_mode", "concat") if both else "concat",
         return_sequences=bool(config.get("return_sequences", False)),
+        return_state=bool(config.get("return_state", False)),
         go_backwards=bool(config.get("go_backwards", False)),
+        stateful=bool(config.get("stateful", False)),
         zero_output_for_mask=bool(config.get("zero_output_for_mask", False)),
         training={key: config[key] for key in _TRAINING if key in config},
+    )
+
+
+def _stack(
+    name: str, class_name: str, config: Mapping[str, Any], source: LayerSource
+) -> tuple[LegacyCell, ...]:
+    """The cells of one direction, bottom to top."""
+    wanted = source.settings.get("class", str(source.index), name)
+    stated = cells_of(name, _class(wanted, class_name), config)
+    counts = [3 if cell.get("use_bias", True) else 2 for _, cell in stated]
+    if len(stated) == 1:
+        counts = [len(source.names)]
+    elif sum(counts) != len(source.names):
+        raise UnsupportedError(_weight_count(name, sum(counts), source.names))
+    rest = iter(source.names)
+    return tuple(
+        _cell(
+            name,
+            RECURRENT[cell_class],
+            cell,
+            dataclasses.replace(source, names=list(itertools.islice(rest, count))),
+        )
+        for (cell_class, cell), count in zip(stated, counts, strict=True)
     )
 
 
@@ -149,74 +145,35 @@ def _class(wanted: Fact[Any] | None, stated: str) -> str:
     return str(wanted.value)
 
 
-def _direction(
-    artifact: LegacyArtifact,
-    name: str,
-    class_name: str,
-    config: Mapping[str, Any],
-    names: Sequence[str],
-    layer_names: tuple[str, ...],
-    settings: Settings,
-) -> Direction:
-    keras_cell = RECURRENT[class_name]
-    layout = get_layout(keras_cell.layout_for(config))
-    roles = dict(zip(layout.roles, names, strict=True))
-    raise_all(UnsupportedError, _dtype_problems(artifact, names))
-    shapes = {role: artifact.tensors[tensor].shape for role, tensor in roles.items()}
-    raise_all(UnsupportedError, _shape_problems(name, class_name, config, layout.name, shapes))
-    stated = {
-        key: Fact(config[key], Origin.CONFIG, f"layer {name!r}")
-        for key in ("activation", "recurrent_activation")
-        if key in config
-    }
-    facts = resolve({**_UNSTATED, **stated, **keras_cell.fixed}, {}, settings, *layer_names)
-    raise_all(UnsupportedError, _fact_problems(name, facts))
-    if class_name == "GRU":
-        facts["reset_after"] = _reset_after(name, config)
-    tensors = {role: artifact.read(tensor) for role, tensor in roles.items()}
-    source = SourceCell(layout.name, tensors, roles, facts)
-    return Direction(layout.to_canonical(tensors, facts), source)
+def _cell(
+    name: str, keras_cell: KerasCell, config: Mapping[str, Any], source: LayerSource
+) -> LegacyCell:
+    layout = choose_layout(keras_cell, config, source.names)
+    roles = _roles(layout, config)
+    if len(roles) != len(source.names):
+        raise UnsupportedError(_weight_count(name, len(roles), source.names))
+    names = dict(zip(roles, source.names, strict=True))
+    artifact = source.artifact
+    raise_all(UnsupportedError, dtype_problems(artifact, source.names))
+    shapes = {role: artifact.tensors[tensor].shape for role, tensor in names.items()}
+    raise_all(UnsupportedError, _shape_problems(name, keras_cell, config, layout.name, shapes))
+    layer_names = (str(source.index), name)
+    release = written_by(artifact.keras_version, source.settings)
+    facts = cell_facts(name, keras_cell, config, source.settings, release, layer_names)
+    arrays = _translated(keras_cell.class_name, config, _arrays(source), source)
+    tensors = {role: arrays[tensor] for role, tensor in names.items()}
+    legacy = SourceCell(layout.name, tensors, names, facts)
+    return LegacyCell(layout.to_canonical(tensors, facts), legacy)
 
 
-def _reset_after(name: str, config: Mapping[str, Any]) -> Fact[bool]:
-    if "reset_after" in config:
-        return Fact(bool(config["reset_after"]), Origin.CONFIG, f"layer {name!r}")
-    return Fact(False, Origin.TENSORS, "one bias of 3U; the config states none")
+def _roles(layout: Any, config: Mapping[str, Any]) -> list[str]:
+    """The roles that arrays of a layer fill, in file order."""
+    biased = bool(config.get("use_bias", True))
+    return [role for role in layout.roles if biased or role != "bias"]
 
 
-def _fact_problems(name: str, facts: Mapping[str, Fact[Any]]) -> list[Problem]:
-    """Activations must be stated, by names that mean one thing."""
-    problems = []
-    for key in ("activation", "recurrent_activation"):
-        value = facts[key].value
-        if not _is_activation(value):
-            problems.append(
-                Problem(
-                    where=f"layer {name!r}, {key}",
-                    expected="one of " + ", ".join(ACTIVATIONS),
-                    received="nothing in the config" if value is None else repr(value),
-                    remedy=f"--set 'layer[{name}].{key}=NAME'",
-                )
-            )
-    if "forget_bias" in facts and facts["forget_bias"].value:
-        problems.append(_second_forget_bias(name, facts["forget_bias"]))
-    return problems
-
-
-def _is_activation(value: Any) -> bool:
-    return isinstance(value, str) and value in ACTIVATIONS
-
-
-def _second_forget_bias(name: str, fact: Fact[float]) -> Problem:
-    return Problem(
-        where=f"layer {name!r}, forget_bias",
-        expected="none, since the bias of a Keras layer holds it already",
-        received=fact.describe(),
-        remedy="leave the setting out",
-    )
-
-
-def _dtype_problems(artifact: LegacyArtifact, names: Sequence[str]) -> list[Problem]:
+def dtype_problems(artifact: LegacyArtifact, names: Sequence[str]) -> list[Problem]:
+    """What is not float32 among the arrays of a layer."""
     return [
         Problem(
             where=name,
@@ -230,19 +187,17 @@ def _dtype_problems(artifact: LegacyArtifact, names: Sequence[str]) -> list[Prob
     ]
 
 
-def _flag_problems(
-    name: str, config: Mapping[str, Any], outer: Mapping[str, Any], names: Sequence[str]
-) -> list[Problem]:
-    refused = [
-        what for key, (value, what) in _REFUSED_FLAGS.items() if config.get(key, not value) is value
-    ]
-    if outer.get("backward_layer"):
-        refused.append("a backward layer of its own")
-    if "layer" in outer:
-        refused += _bidirectional_refusals(config, outer.get("merge_mode", "concat"))
-    problems = [
+def _flag_problems(layer: LayerConfig, config: Mapping[str, Any]) -> list[Problem]:
+    refused = []
+    if layer.class_name == "Bidirectional":
+        merge_mode = layer.config.get("merge_mode", "concat")
+        refused += ["directions that begin backwards"] if config.get("go_backwards") else []
+        refused += [f"merge_mode={merge_mode!r}"] if merge_mode not in _MERGE_MODES else []
+    if config.get("_num_constants") or config.get("num_constants"):
+        refused.append("constants that the cell sees at every step")
+    return [
         Problem(
-            where=f"layer {name!r}",
+            where=f"layer {layer.name!r}",
             expected="a layer without it",
             received=what,
             remedy="this version converts no such layer; use rnn_migrator.warm_start to fill a "
@@ -250,55 +205,35 @@ def _flag_problems(
         )
         for what in refused
     ]
-    count = 6 if "layer" in outer else 3
-    if len(names) != count and not problems:
-        problems.append(_weight_count(name, count, names))
-    return problems
-
-
-def _bidirectional_refusals(config: Mapping[str, Any], merge_mode: Any) -> list[str]:
-    refused = ["directions that begin backwards"] if config.get("go_backwards") else []
-    if merge_mode not in _MERGE_MODES:
-        refused.append(f"merge_mode={merge_mode!r}")
-    return refused
-
-
-_KERAS1_ARRAYS = (12, 9)
-"""Arrays of an LSTM and of a GRU in a file of Keras 1, three a gate."""
 
 
 def _weight_count(name: str, count: int, names: Sequence[str]) -> Problem:
-    remedy = "name the architecture the weights were saved with: --architecture FILE"
-    if len(names) * 3 in [arrays * count for arrays in _KERAS1_ARRAYS]:
-        remedy = (
-            "a file of Keras 1, which this version does not convert: load it with Keras 2.0 to "
-            "2.3 and save it again"
-        )
     listed = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     return Problem(
         where=f"layer {name!r}",
         expected=f"{count} weight arrays in the file",
         received=f"{len(names)}: {listed or 'none'}",
-        remedy=remedy,
+        remedy="name the architecture the weights were saved with: --architecture FILE",
     )
 
 
 def _shape_problems(
     name: str,
-    class_name: str,
+    keras_cell: KerasCell,
     config: Mapping[str, Any],
     layout_name: str,
     shapes: Mapping[str, tuple[int, ...]],
 ) -> list[Problem]:
-    layout = get_layout(layout_name)
-    units = config.get("units")
+    layout, class_name = get_layout(layout_name), keras_cell.class_name
+    units = config.get("units", config.get("filters"))
     problems = layout.problems(f"layer {name!r} ({class_name})", shapes)
-    if not problems and layout.sizes(shapes["kernel"])[1] != units:  # type: ignore[index]
+    sizes = layout.sizes(shapes)
+    if not problems and sizes is not None and sizes["U"] != units:
         problems.append(
             Problem(
                 where=f"layer {name!r} ({class_name})",
                 expected=f"units {units} of the config",
-                received=f"a kernel of shape {list(shapes['kernel'])}",
+                received=f"arrays of {sizes['U']} units",
                 remedy="name the architecture the weights were saved with: --architecture FILE",
             )
         )
@@ -309,7 +244,8 @@ def _shape_problems(
 
 
 def _fits(class_name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    return not get_layout(RECURRENT[class_name].layout[False]).problems("", shapes)
+    layout = get_layout(RECURRENT[class_name].layouts[False])
+    return set(shapes) == set(layout.roles) and not layout.problems("", shapes)
 
 
 def _cudnn_shaped(name: str, class_name: str, other: str, bias: tuple[int, ...]) -> Problem:
@@ -322,40 +258,66 @@ def _cudnn_shaped(name: str, class_name: str, other: str, bias: tuple[int, ...])
     )
 
 
-def _head(artifact: LegacyArtifact, layer: LayerConfig) -> HeadLayer:
+def build_head_layer(layer: LayerConfig, source: LayerSource) -> HeadLayer:
+    """The canonical layer for one without recurrence.
+
+    Raises:
+      UnsupportedError: Of no known class, or its config or weights do not fit the class.
+    """
     class_name, config = layer.class_name, layer.config
-    if class_name == "TimeDistributed" and config["layer"]["class_name"] in _PER_STEP:
-        # Over the last axis these compute the same with and without the wrapper.
+    if class_name == "TimeDistributed" and config["layer"]["class_name"] in PER_STEP:
         class_name, config = config["layer"]["class_name"], config["layer"]["config"]
+    replacement = source.settings.get("replacement", layer.name)
+    if replacement is not None and class_name not in HEADS:
+        class_name = replacement.value["class_name"]
+        class_name = (
+            REPLACEMENTS[class_name].class_name if class_name in REPLACEMENTS else class_name
+        )
+        config = {"name": layer.name, **replacement.value["config"]}
     if class_name not in HEADS:
-        raise UnsupportedError(_unknown_class(layer))
-    if not _is_activation(config.get("activation") or "linear"):
-        raise UnsupportedError(_unknown_activation(layer, config["activation"]))
-    names = artifact.layers.get(layer.name, ())
-    raise_all(UnsupportedError, _dtype_problems(artifact, names))
-    return HeadLayer(layer.name, class_name, config, {n: artifact.read(n) for n in names})
+        raise UnsupportedError(unknown_class(layer))
+    raise_all(UnsupportedError, dtype_problems(source.artifact, source.names))
+    arrays = _translated(class_name, config, _arrays(source), source)
+    built = HeadLayer(layer.name, class_name, config, arrays)
+    raise_all(UnsupportedError, head_problems(built))
+    return built
 
 
-_PER_STEP = ("Dense", "Activation", "Dropout")
+def _arrays(source: LayerSource) -> dict[str, Array]:
+    return {name: source.artifact.read(name) for name in source.names}
 
 
-def _unknown_class(layer: LayerConfig) -> Problem:
+def _translated(
+    class_name: str, config: Mapping[str, Any], arrays: Mapping[str, Array], source: LayerSource
+) -> dict[str, Array]:
+    """The arrays as Keras 2 with TensorFlow keeps them."""
+    artifact = source.artifact
+    if source.is_keras1:
+        return keras1_arrays(class_name, config, arrays, artifact.backend)
+    if artifact.backend == "theano":
+        raise_all(UnsupportedError, theano_problems(class_name, config))
+        return theano_arrays(class_name, config, arrays)
+    return dict(arrays)
+
+
+def unknown_class(layer: LayerConfig) -> Problem:
+    """The refusal of a class that nobody here knows."""
     inner = layer.config.get("layer", {})
     inside = f" of {inner['class_name']}" if isinstance(inner, dict) and inner else ""
+    remedy = (
+        "build this part in tf.keras and fill its recurrent layers with rnn_migrator.warm_start"
+    )
+    if not inside:
+        known = ", ".join(REPLACEMENTS)
+        remedy = (
+            f"name a layer that computes the same: --set 'layer[{layer.name}].replacement=CLASS("
+            f"ARGUMENT=VALUE, ...)' with a class of Keras or one of {known}; or {remedy}"
+        )
+    heads = [name for name in HEADS if not name.startswith(PREFIX)]
+    wrappers = ["RNN", "Bidirectional", "TimeDistributed"]
     return Problem(
         where=f"layer {layer.name!r}",
-        expected="one of " + ", ".join([*RECURRENT, "Bidirectional", "TimeDistributed", *HEADS]),
+        expected="one of " + ", ".join([*RECURRENT, *wrappers, *heads]),
         received=layer.class_name + inside,
-        remedy="build this part in tf.keras and fill its recurrent layers with "
-        "rnn_migrator.warm_start",
-    )
-
-
-def _unknown_activation(layer: LayerConfig, activation: Any) -> Problem:
-    return Problem(
-        where=f"layer {layer.name!r}, activation",
-        expected="one of " + ", ".join(ACTIVATIONS),
-        received=repr(activation),
-        remedy="build this part in tf.keras and fill its recurrent layers with "
-        "rnn_migrator.warm_start",
+        remedy=remedy,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import math
 import re
@@ -11,6 +12,7 @@ from typing import Any
 from rnn_migrator.canonical import Fact, Origin
 from rnn_migrator.errors import Problem, UsageError, raise_all
 from rnn_migrator.layouts.activations import ACTIVATIONS
+from rnn_migrator.recognition.releases import parse_release
 
 
 def _number(text: str) -> float:
@@ -35,6 +37,46 @@ def _activation(text: str) -> str:
     return text
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("a switch is true or false")
+    return text.lower() == "true"
+
+
+def _choice(*known: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError("known are " + ", ".join(known))
+        return text
+
+    return parse
+
+
+def _cudnn(text: str) -> str:
+    if text not in ("lstm", "gru"):
+        raise ValueError("a cuDNN buffer holds an lstm or a gru")
+    return text
+
+
+def _replacement(text: str) -> dict[str, Any]:
+    """`Class(key=value, ...)` as class name and config; the values are plain literals."""
+    try:
+        call = ast.parse(text, mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args:
+            config = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            return {"class_name": call.func.id, "config": config}
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass
+    raise ValueError("a replacement is a layer with plain arguments, such as Permute(dims=[2, 1])")
+
+
+def _scopes(text: str) -> tuple[str, ...]:
+    scopes = tuple(scope.strip().rstrip("/") for scope in text.split(","))
+    if not all(scopes):
+        raise ValueError("layers are scopes, bottom to top, with commas between them")
+    return scopes
+
+
 def _size(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -52,15 +94,40 @@ class SettingKey:
 
 
 KEYS: dict[str, SettingKey] = {
+    "writer": SettingKey(
+        parse_release, "release that wrote it, whose defaults count, e.g. tensorflow-1.2", False
+    ),
     "forget_bias": SettingKey(_number, "added to the forget gate at run time, e.g. 1.0"),
     "activation": SettingKey(_activation, "of candidate and output, e.g. tanh"),
     "recurrent_activation": SettingKey(_activation, "of the gates, e.g. sigmoid"),
     "cell_clip": SettingKey(_clip, "bound on the cell state, e.g. 3.0, or none"),
+    "proj_clip": SettingKey(_clip, "bound on the projected output, e.g. 3.0, or none"),
+    "reset_after": SettingKey(
+        _flag,
+        "where a hand-written GRU resets: false for (r * h) @ U, true for r * (h @ U)",
+    ),
+    "update_keeps": SettingKey(
+        _choice("state", "candidate"),
+        "what a hand-written GRU multiplies with the update gate: state for z * h + (1 - z) * g, "
+        "candidate for (1 - z) * h + z * g",
+    ),
+    "row_order": SettingKey(
+        _choice("xh", "hx"), "rows of a hand-written gate's one matrix: xh (input first) or hx"
+    ),
     "input_size": SettingKey(_size, "width of the input, checked against the kernel"),
-    "class": SettingKey(str, "Keras class a layer's weights were written by, e.g. CuDNNLSTM"),
+    "class": SettingKey(str, "class that wrote a layer's weights, e.g. CuDNNLSTM or LSTMBlockCell"),
+    "replacement": SettingKey(
+        _replacement, "layer to put in place of a Lambda, e.g. 'Slice(axis=1, start=-1)'"
+    ),
     "kernel_name": SettingKey(str, "name of a hand-written gate's input matrix, e.g. wx"),
     "recurrent_name": SettingKey(str, "name of a hand-written gate's recurrent matrix, e.g. wt"),
-    "scope": SettingKey(str, "which of several recurrent stacks to take", per_layer=False),
+    "scope": SettingKey(str, "which of several recurrent stacks to take", False),
+    "layers": SettingKey(_scopes, "scopes of the cells of a stack, bottom to top", False),
+    "use_ema": SettingKey(_flag, "whether moving averages stand for the variables", False),
+    "cudnn": SettingKey(_cudnn, "kind of an opaque cuDNN buffer: lstm or gru", False),
+    "num_layers": SettingKey(_size, "layers in an opaque cuDNN buffer", False),
+    "num_units": SettingKey(_size, "units of each layer in an opaque cuDNN buffer", False),
+    "bidirectional": SettingKey(_flag, "whether an opaque cuDNN buffer runs both ways", False),
 }
 """Every key that `--set` takes."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,82 +13,171 @@ import numpy as np
 from rnn_migrator.canonical import (
     Array,
     CanonicalModel,
-    Direction,
     Fact,
+    LegacyCell,
     ModelInput,
     Node,
+    Origin,
     RecurrentLayer,
     SourceCell,
 )
 from rnn_migrator.errors import Problem, UnsupportedError, raise_all
 from rnn_migrator.layouts import get_layout
+from rnn_migrator.layouts.shapes import rank
 from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.recognition.facts import resolve
 from rnn_migrator.recognition.graph_facts import GraphCell
+from rnn_migrator.recognition.hand_written import TOP_LEVEL, convention_problems
 from rnn_migrator.recognition.settings import Settings
-from rnn_migrator.recognition.tf1_names import FoundCell, find_cells
+from rnn_migrator.recognition.tf1_cells import FoundCell, unnamed_cell
+from rnn_migrator.recognition.tf1_names import apart, find_cells, place
 
 GraphCells = Mapping[str, GraphCell]
 """What a graph states of each cell, by scope."""
 
-Layers = list[dict[str, FoundCell]]
-"""The cells of a stack: per layer, by direction."""
+Layers = list[dict[str, tuple[FoundCell, ...]]]
+"""The cells of a stack: per layer, by direction, from the bottom."""
 
 
 def find_stacks(
-    artifact: LegacyArtifact, settings: Settings
+    artifact: LegacyArtifact, settings: Settings, computed: Sequence[GraphCell] = ()
 ) -> tuple[dict[str, Layers], list[Problem]]:
-    """The recurrent stacks in an artifact by scope, and what was not understood."""
+    """The recurrent stacks in an artifact by scope, and what was not understood.
+
+    Args:
+      artifact: With the variables of the model only (`logical_variables`).
+      settings: The user's.
+      computed: The cells that its graph computes, if it has one; they tell what names do not.
+    """
     shapes = {name: spec.shape for name, spec in artifact.tensors.items()}
-    cells, problems = find_cells(shapes, _role_names(settings))
-    by_stack: dict[str, list[FoundCell]] = defaultdict(list)
-    for cell in cells:
-        by_stack[cell.stack].append(cell)
+    cells, problems = find_cells(shapes, settings)
+    by_graph = _by_graph(cells, computed, shapes)
+    cells += by_graph
+    problems = [problem for problem in problems if not _settled(problem, by_graph, shapes)]
+    wanted = settings.get("layers")
+    if wanted is not None:
+        layers, missing = _stated_layers(cells, wanted)
+        return {STATED: layers}, missing
     stacks = {}
     blamed = [problem.where for problem in problems]
-    for scope, members in by_stack.items():
+    for scope, members in _by_stack(cells).items():
         places = _places(members)
         problems += _misplaced(scope, members, places)
         # Where a cell was refused, its place is empty, and that has been told already.
         if not any(where.startswith(f"{scope}/") for where in blamed):
             problems += _missing(scope, places)
-        stacks[scope] = [places[index] for index in sorted(places)]
+        stacks[scope] = [
+            {prefix: _in_order(stack) for prefix, stack in places[index].items()}
+            for index in sorted(places)
+        ]
     return stacks, problems
 
 
-def _role_names(settings: Settings) -> dict[str, str]:
-    keys = {"kernel": "kernel_name", "recurrent": "recurrent_name"}
-    facts = {role: settings.get(key) for role, key in keys.items()}
-    return {role: fact.value for role, fact in facts.items() if fact is not None}
+def _settled(problem: Problem, by_graph: Sequence[FoundCell], shapes: Iterable[str]) -> bool:
+    """Whether the graph tells what the names of a scope do not."""
+    scope = problem.where.split(",")[0]
+    taken = {name for cell in by_graph for name in cell.names.values()}
+    here = {name for name in shapes if lies_in(name, scope)}
+    return (bool(here) and here <= taken) or any(
+        lies_in(cell.scope or TOP_LEVEL, scope) for cell in by_graph
+    )
 
 
-Places = Mapping[int, Mapping[str, FoundCell]]
-"""The cells of a stack by layer and direction."""
+def _by_graph(
+    known: Sequence[FoundCell], computed: Iterable[GraphCell], shapes: Mapping[str, Any]
+) -> list[FoundCell]:
+    """Cells whose names say nothing, but that the graph computes."""
+    taken = {name for cell in known for name in cell.names.values()}
+    return [
+        place(
+            unnamed_cell(f"{cell.kind.label} by its graph", cell.layout, "the graph says nothing"),
+            _common_scope(list(cell.names.values())),
+            cell.names,
+        )
+        for cell in computed
+        if cell.layout and not cell.problems
+        if taken.isdisjoint(cell.names.values()) and set(cell.names.values()) <= set(shapes)
+    ]
 
 
-def _places(cells: list[FoundCell]) -> dict[int, dict[str, FoundCell]]:
-    places: dict[int, dict[str, FoundCell]] = defaultdict(dict)
+def _common_scope(names: Sequence[str]) -> str:
+    parts = [name.split("/")[:-1] for name in names]
+    common = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
+    return "/".join(level[0] for level in common)
+
+
+STATED = "layers"
+"""Name of the stack whose layers the user lists."""
+
+
+def _stated_layers(
+    cells: list[FoundCell], wanted: Fact[tuple[str, ...]]
+) -> tuple[Layers, list[Problem]]:
+    by_scope = {cell.scope: cell for cell in cells}
+    problems = [
+        Problem(
+            where=wanted.source,
+            expected="scopes of cells: " + (", ".join(sorted(by_scope)) or "there are none"),
+            received=scope,
+            remedy="name one of them; `inspect` lists all variables",
+        )
+        for scope in wanted.value
+        if scope not in by_scope
+    ]
+    found = [apart(by_scope[scope]) for scope in wanted.value if scope in by_scope]
+    return [
+        {"": (dataclasses.replace(cell, index=index),)} for index, cell in enumerate(found)
+    ], problems
+
+
+def _by_stack(cells: list[FoundCell]) -> dict[str, list[FoundCell]]:
+    """Cells by stack; those that only share a scope of the user's are stacks of their own."""
+    by_stack: dict[str, list[FoundCell]] = defaultdict(list)
     for cell in cells:
-        places[cell.index].setdefault(cell.direction, cell)
+        by_stack[cell.stack].append(cell)
+    for scope, members in list(by_stack.items()):
+        if len(members) > 1 and all(_stands_alone(scope, cell) for cell in members):
+            del by_stack[scope]
+            by_stack |= {cell.scope: [apart(cell)] for cell in members}
+    return dict(sorted(by_stack.items()))
+
+
+def _stands_alone(stack: str, cell: FoundCell) -> bool:
+    """Whether a cell lies in its stack's scope directly: a name, and no place in a stack."""
+    return not cell.direction and cell.scope.removeprefix(f"{stack}/").count("/") == 0
+
+
+Places = Mapping[int, Mapping[str, Mapping[int, FoundCell]]]
+"""The cells of a stack by layer, direction and position."""
+
+
+def _places(cells: list[FoundCell]) -> dict[int, dict[str, dict[int, FoundCell]]]:
+    places: dict[int, dict[str, dict[int, FoundCell]]] = defaultdict(lambda: defaultdict(dict))
+    for cell in cells:
+        places[cell.index][cell.direction].setdefault(cell.position, cell)
     return places
+
+
+def _in_order(stack: Mapping[int, FoundCell]) -> tuple[FoundCell, ...]:
+    return tuple(stack[position] for position in sorted(stack))
 
 
 def _misplaced(scope: str, cells: list[FoundCell], places: Places) -> Iterator[Problem]:
     """Cells that stand in each other's way."""
     for cell in cells:
-        first = places[cell.index][cell.direction]
+        first = places[cell.index][cell.direction][cell.position]
         if first is not cell:
             yield _twice(scope, first, cell)
-    nested = [cell for cell in cells if cell.direction and "multi_rnn_cell" in cell.scope]
-    if len(nested) > 2:
-        yield _nested(scope, nested)
 
 
 def _missing(scope: str, places: Places) -> Iterator[Problem]:
     """Places that no cell takes."""
     for index, directions in places.items():
+        positions = [sorted(stack) for stack in directions.values()]
         if set(directions) not in ({""}, {"fw", "bw"}):
             yield _one_sided(scope, index, directions)
+        elif any(p != list(range(len(positions[0]))) for p in positions):
+            yield _uneven(scope, directions)
     if sorted(places) != list(range(len(places))):
         yield _gap(scope, sorted(places))
 
@@ -129,7 +219,7 @@ def _choice(
 
 def describe_layers(layers: Layers) -> str:
     """The classes of a stack, such as "2 x LSTMCell, bidirectional"."""
-    classes = [next(iter(layer.values())).named.cell_class for layer in layers]
+    classes = [cell.named.cell_class for layer in layers for cell in next(iter(layer.values()))]
     text = ", ".join(f"{classes.count(c)} x {c}" for c in dict.fromkeys(classes))
     return text + (", bidirectional" if any(len(layer) > 1 for layer in layers) else "")
 
@@ -148,27 +238,42 @@ def build_stack(
     Raises:
       UnsupportedError: Shapes or facts fit no cell; every problem at once.
     """
-    settings.check_layers(str(index) for index in range(len(layers)))
-    problems = [p for layer in layers for cell in layer.values() for p in _misfits(artifact, cell)]
-    raise_all(UnsupportedError, problems)
-    built = [
-        _layer(artifact, index, cells, settings, graph_cells) for index, cells in enumerate(layers)
-    ]
+    cells = _cells(layers)
+    settings.check_layers([*map(str, range(len(layers))), *(cell.scope for cell in cells)])
+    raise_all(UnsupportedError, stack_problems(artifact, layers, settings, graph_cells))
+    facts = {cell.scope: _facts(cell, settings, graph_cells) for cell in cells}
+    built = [_layer(artifact, index, cells, facts) for index, cells in enumerate(layers)]
     raise_all(UnsupportedError, [*_chain_problems(built), *_input_problems(built[0], settings)])
     nodes, previous = [], "inputs"
     for layer in built:
         nodes.append(Node(layer, (previous,)))
         previous = layer.name
-    width = built[0].forward.cell.input_size
+    width = built[0].input_size
     inputs = (ModelInput("inputs", (None, width)),)
-    return CanonicalModel(inputs, tuple(nodes), (previous,), bare_weights=True)
+    return CanonicalModel(inputs, tuple(nodes), {"outputs": previous}, bare_weights=True)
+
+
+def stack_problems(
+    artifact: LegacyArtifact, layers: Layers, settings: Settings, graph_cells: GraphCells
+) -> list[Problem]:
+    """Shapes that fit no cell, and facts that nobody states, without reading a tensor."""
+    problems = []
+    for cell in _cells(layers):
+        facts = _facts(cell, settings, graph_cells)
+        open_facts = list(_undecided(cell, facts))
+        problems += [*_misfits(artifact, cell), *open_facts]
+        if not open_facts:
+            problems += convention_problems(cell, facts, cell.scope in graph_cells)
+    return problems
+
+
+def _cells(layers: Layers) -> list[FoundCell]:
+    return [cell for layer in layers for stack in layer.values() for cell in stack]
 
 
 def _misfits(artifact: LegacyArtifact, cell: FoundCell) -> list[Problem]:
     layout = get_layout(cell.named.layout)
-    shapes = {
-        role: _shape(artifact, layout.symbols(), role, name) for role, name in cell.names.items()
-    }
+    shapes = {role: _shape(artifact, layout.symbols[role], cell.names[role]) for role in cell.names}
     problems = layout.problems(cell.scope, shapes)
     for name in cell.names.values():
         if artifact.tensors[name].dtype != "float32":
@@ -176,75 +281,102 @@ def _misfits(artifact: LegacyArtifact, cell: FoundCell) -> list[Problem]:
     return problems
 
 
-def _shape(
-    artifact: LegacyArtifact, symbols: Mapping[str, str], role: str, name: str
-) -> tuple[int, ...]:
+def _shape(artifact: LegacyArtifact, symbols: str, name: str) -> tuple[int, ...]:
     """The shape, with the axis of one that a table file adds to a vector taken away."""
     shape = artifact.tensors[name].shape
-    symbol = symbols.get(role, symbols.get(f"gate/{role.rsplit('/', 1)[-1]}", ""))
-    rank = symbol.count(",") + 1
-    if rank == 1 and len(shape) == 2 and 1 in shape:
+    if rank(symbols) == 1 and len(shape) == 2 and 1 in shape:
         return (int(np.prod(shape)),)
-    return (*shape, 1) if rank == 2 and len(shape) == 1 else shape
+    return (*shape, 1) if rank(symbols) == 2 and len(shape) == 1 else shape
 
 
 def _read(artifact: LegacyArtifact, cell: FoundCell) -> dict[str, Array]:
-    symbols = get_layout(cell.named.layout).symbols()
+    symbols = get_layout(cell.named.layout).symbols
     return {
-        role: artifact.read(name).reshape(_shape(artifact, symbols, role, name))
+        role: artifact.read(name).reshape(_shape(artifact, symbols[role], name))
         for role, name in cell.names.items()
     }
+
+
+def _facts(cell: FoundCell, settings: Settings, graph_cells: GraphCells) -> dict[str, Fact[Any]]:
+    stated = graph_cells[cell.scope].facts if cell.scope in graph_cells else {}
+    defaults = cell.named.facts(cell.names, settings.get("writer"))
+    return resolve(defaults, stated, settings, cell.scope, str(cell.index))
+
+
+_CONVENTION_REMEDIES = {
+    "reset_after": "--set reset_after=false for (r * h) @ U, --set reset_after=true for "
+    "r * (h @ U), or put the .meta beside the checkpoint",
+    "update_keeps": "--set update_keeps=state for z * h + (1 - z) * g, --set "
+    "update_keeps=candidate for (1 - z) * h + z * g, or put the .meta beside the checkpoint",
+}
+
+
+def _undecided(cell: FoundCell, facts: Mapping[str, Fact[Any]]) -> Iterator[Problem]:
+    """Facts about which the releases that may have written the cell disagree."""
+    for name, fact in facts.items():
+        if fact.origin is Origin.UNDECIDED:
+            yield Problem(
+                where=f"{cell.scope}, {name}",
+                expected="a value that the artifact, the release or the user states",
+                received=f"a {cell.named.cell_class} without its graph; {fact.source}",
+                remedy=_CONVENTION_REMEDIES.get(
+                    name, f"--set {name}=VALUE, or name the release: --set writer=tensorflow-X.Y"
+                ),
+            )
 
 
 def _layer(
     artifact: LegacyArtifact,
     index: int,
-    cells: Mapping[str, FoundCell],
-    settings: Settings,
-    graph_cells: GraphCells,
+    cells: Mapping[str, tuple[FoundCell, ...]],
+    facts: Mapping[str, Mapping[str, Fact[Any]]],
 ) -> RecurrentLayer:
-    directions = {}
-    for prefix, cell in cells.items():
+    def legacy(cell: FoundCell) -> LegacyCell:
         layout = get_layout(cell.named.layout)
-        stated = graph_cells[cell.scope].facts if cell.scope in graph_cells else {}
-        facts = resolve(cell.named.defaults, stated, settings, str(index))
         tensors = _read(artifact, cell)
-        source = SourceCell(layout.name, tensors, cell.names, facts)
-        directions[prefix] = Direction(layout.to_canonical(tensors, facts), source)
-    if "" in directions:
-        kind = directions[""].cell.kind
-        return RecurrentLayer(f"{kind.name.lower()}_{index}", directions[""])
-    return RecurrentLayer(f"bidirectional_{index}", directions["fw"], directions["bw"])
+        source = SourceCell(layout.name, tensors, cell.names, facts[cell.scope])
+        return LegacyCell(layout.to_canonical(tensors, source.facts), source)
+
+    stacks = {prefix: tuple(map(legacy, stack)) for prefix, stack in cells.items()}
+    if "" in stacks:
+        kind = stacks[""][0].cell.kind
+        return RecurrentLayer(f"{kind.name.lower()}_{index}", stacks[""])
+    return RecurrentLayer(f"bidirectional_{index}", stacks["fw"], stacks["bw"])
 
 
 def _chain_problems(layers: Sequence[RecurrentLayer]) -> list[Problem]:
-    """Each layer must take what the one before it gives."""
-    problems = []
-    for below, above in itertools.pairwise(layers):
-        for direction in above.directions.values():
-            if direction.cell.input_size != below.output_size:
-                problems.append(
-                    Problem(
-                        where=", ".join(direction.source.names.values()),
-                        expected=f"an input of width {below.output_size}, which {below.name} gives",
-                        received=f"an input of width {direction.cell.input_size}",
-                        remedy="check that no rows are missing or added, and that the layers "
-                        "belong to one model",
-                    )
-                )
-    return problems
+    """Each cell must take what the one below it gives."""
+    pairs: list[tuple[str, int, LegacyCell]] = []
+    for layer in layers:
+        for stack in layer.directions.values():
+            for below, above in itertools.pairwise(stack):
+                name = ", ".join(below.source.names.values())
+                pairs.append((name, below.cell.output_size, above))
+    for lower, upper in itertools.pairwise(layers):
+        for stack in upper.directions.values():
+            pairs.append((lower.name, lower.output_size, stack[0]))
+    return [
+        Problem(
+            where=", ".join(above.source.names.values()),
+            expected=f"an input of width {width}, which {name} gives",
+            received=f"an input of width {above.cell.input_size}",
+            remedy="check that no rows are missing or added, and that the layers belong to one "
+            "model",
+        )
+        for name, width, above in pairs
+        if above.cell.input_size != width
+    ]
 
 
 def _input_problems(first: RecurrentLayer, settings: Settings) -> list[Problem]:
     wanted = settings.get("input_size", "0")
-    width = first.forward.cell.input_size
-    if wanted is None or wanted.value == width:
+    if wanted is None or wanted.value == first.input_size:
         return []
     return [
         Problem(
-            where=", ".join(first.forward.source.names.values()),
+            where=", ".join(first.forward[0].source.names.values()),
             expected=f"an input of width {wanted.value} ({wanted.source})",
-            received=f"a kernel for an input of width {width}",
+            received=f"a kernel for an input of width {first.input_size}",
             remedy="check that no rows of the kernel are missing or added",
         )
     ]
@@ -259,12 +391,27 @@ def _twice(scope: str, one: FoundCell, other: FoundCell) -> Problem:
     )
 
 
-def _one_sided(scope: str, index: int, directions: Mapping[str, FoundCell]) -> Problem:
+def _one_sided(
+    scope: str, index: int, directions: Mapping[str, Mapping[int, FoundCell]]
+) -> Problem:
+    cells = [cell.scope for stack in directions.values() for cell in stack.values()]
     return Problem(
         where=f"{scope}, layer {index}",
         expected="one direction, or fw and bw",
-        received="only " + ", ".join(cell.scope for cell in directions.values()),
+        received="only " + ", ".join(cells),
         remedy="add the variables of the missing direction to the checkpoint or dump",
+    )
+
+
+def _uneven(scope: str, directions: Mapping[str, Mapping[int, FoundCell]]) -> Problem:
+    return Problem(
+        where=scope,
+        expected="the same cells in both directions, without a gap",
+        received="; ".join(
+            f"{prefix}: " + ", ".join(str(position) for position in sorted(stack))
+            for prefix, stack in directions.items()
+        ),
+        remedy="add the variables of the missing cells to the checkpoint or dump",
     )
 
 
@@ -274,16 +421,6 @@ def _gap(scope: str, indices: list[int]) -> Problem:
         expected=f"layers 0 to {len(indices) - 1} without a gap",
         received="layers " + ", ".join(str(index) for index in indices),
         remedy="add the variables of the missing layers to the checkpoint or dump",
-    )
-
-
-def _nested(scope: str, cells: list[FoundCell]) -> Problem:
-    return Problem(
-        where=scope,
-        expected="one cell a direction, or stack_bidirectional_rnn",
-        received="a MultiRNNCell in each direction: " + ", ".join(cell.scope for cell in cells),
-        remedy="this version converts no such stack; dump one direction to an NPZ file to "
-        "convert it by itself",
     )
 
 

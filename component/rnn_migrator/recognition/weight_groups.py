@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnn_migrator.canonical import RecurrentLayer
-from rnn_migrator.errors import Problem, UnsupportedError, UsageError
+from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.readers import LegacyArtifact
-from rnn_migrator.recognition.keras_config import LayerConfig, read_topology
-from rnn_migrator.recognition.keras_layers import build_layer, is_recurrent
-from rnn_migrator.recognition.recognise import read_legacy_graph
+from rnn_migrator.readers.metagraph import read_metagraph
+from rnn_migrator.recognition.graph_facts import all_cells
+from rnn_migrator.recognition.keras_config import LayerConfig
+from rnn_migrator.recognition.keras_layers import LayerSource, build_layer, is_recurrent
+from rnn_migrator.recognition.keras_model import every_layer, keras_topology
+from rnn_migrator.recognition.keras_stack import find_layers
+from rnn_migrator.recognition.keras_weights import weights_by_layer
+from rnn_migrator.recognition.recognise import locate
 from rnn_migrator.recognition.settings import Settings
 from rnn_migrator.recognition.tf1_stack import Layers, build_stack, find_stacks
+from rnn_migrator.recognition.variables import logical_variables
 
 Take = Callable[[], tuple[RecurrentLayer, ...]]
 
@@ -43,7 +49,7 @@ def take_layers(
 
 def _groups(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]:
     if artifact.model_config is not None:
-        return _keras_layers(artifact, artifact.model_config, settings)
+        return _keras_layers(artifact, settings)
     if artifact.layers:
         return _keras_weights(artifact, settings)
     return _tf1_scopes(artifact, settings)
@@ -51,42 +57,41 @@ def _groups(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]:
 
 def _tf1_scopes(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]:
     """Every stack, and every layer of a stack of several, by scope."""
-    stacks, _ = find_stacks(artifact, settings)
+    variables = logical_variables(artifact, settings)
+    graph = read_metagraph(variables.graph) if variables.graph else None
+    stacks, _ = find_stacks(variables, settings, all_cells(graph) if graph else [])
 
     def take(layers: Layers) -> Take:
         def build() -> tuple[RecurrentLayer, ...]:
-            graph = read_legacy_graph(artifact, layers)
-            cells = graph.by_scope if graph else {}
-            return build_stack(artifact, layers, settings, cells).recurrent_layers
+            cells = locate(graph, layers).by_scope if graph else {}
+            return build_stack(variables, layers, settings, cells).recurrent_layers
 
         return build
 
     groups = {scope: take(layers) for scope, layers in stacks.items()}
     for layers in stacks.values():
         for layer in layers:
-            if len(layer) == 1:
-                [cell] = layer.values()
-                groups.setdefault(cell.scope, take([layer]))
+            for cell in layer.get("", ()):
+                groups.setdefault(cell.scope, take([{"": (cell,)}]))
     return groups
 
 
-def _keras_layers(
-    artifact: LegacyArtifact, config: Mapping[str, Any], settings: Settings
-) -> dict[str, Take]:
+def _keras_layers(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]:
     """Recurrent layers by name; what else the model holds does not matter here."""
-    topology, problems = read_topology(config)
-    if topology is None:
-        raise UnsupportedError(*problems)
+    topology, is_keras1 = keras_topology(artifact)
+    weights = weights_by_layer(artifact, topology)
     return {
-        layer.name: _taker(artifact, layer, settings)
-        for layer in topology.layers
+        layer.name: _taker(
+            layer, LayerSource(artifact, weights.get(layer.name, ()), settings, is_keras1)
+        )
+        for layer in every_layer(topology)
         if is_recurrent(layer)
     }
 
 
-def _taker(artifact: LegacyArtifact, layer: LayerConfig, settings: Settings) -> Take:
+def _taker(layer: LayerConfig, source: LayerSource) -> Take:
     def take() -> tuple[RecurrentLayer, ...]:
-        built = build_layer(artifact, layer, -1, settings)
+        built = build_layer(layer, source)
         return (built,) if isinstance(built, RecurrentLayer) else ()
 
     return take
@@ -94,46 +99,10 @@ def _taker(artifact: LegacyArtifact, layer: LayerConfig, settings: Settings) -> 
 
 def _keras_weights(artifact: LegacyArtifact, settings: Settings) -> dict[str, Take]:
     """Recurrent layers of a weights file, told by the shapes of their arrays."""
-    groups = {}
-    for name, tensors in artifact.layers.items():
-        shapes = [artifact.tensors[tensor].shape for tensor in tensors]
-        class_name = _class_by_shapes(shapes[: len(shapes) // (len(shapes) // 3 or 1)])
-        if len(shapes) in (3, 6) and class_name is not None:
-            layer = _config_by_shapes(name, class_name, shapes, settings)
-            groups[name] = _taker(artifact, layer, settings)
-    return groups
-
-
-_GATES_BY_CLASS = {"LSTM": 4, "GRU": 3}
-
-
-def _class_by_shapes(shapes: Sequence[tuple[int, ...]]) -> str | None:
-    """The class that keeps kernel, recurrent kernel and bias of these shapes."""
-    if len(shapes) != 3 or len(shapes[1]) != 2 or len(shapes[0]) != 2:
-        return None
-    _, (units, width), bias = shapes
-    for class_name, gates in _GATES_BY_CLASS.items():
-        if width == gates * units == shapes[0][1]:
-            return f"CuDNN{class_name}" if bias == (2 * width,) else class_name
-    return None
-
-
-def _config_by_shapes(
-    name: str, class_name: str, shapes: Sequence[tuple[int, ...]], settings: Settings
-) -> LayerConfig:
-    """A config with what the shapes tell; activations only the user or an architecture knows."""
-    units, bias = shapes[1][0], shapes[2]
-    config: dict[str, Any] = {"name": name, "units": units, "return_sequences": True}
-    if class_name == "GRU":
-        config["reset_after"] = len(bias) == 2
-    for key in ("activation", "recurrent_activation"):
-        fact = settings.get(key, name)
-        if fact is not None:
-            config[key] = fact.value
-    if len(shapes) == 3:
-        return LayerConfig(name, class_name, config, ())
-    inner = {"class_name": class_name, "config": config}
-    return LayerConfig(name, "Bidirectional", {"name": name, "layer": inner}, ())
+    return {
+        name: _taker(layer, LayerSource(artifact, artifact.layers[name], settings))
+        for name, layer in find_layers(artifact).items()
+    }
 
 
 def _no_such(artifact: LegacyArtifact, name: str | None, groups: Mapping[str, Any]) -> Problem:

@@ -7,7 +7,8 @@ forwards, so gradients, which use the same tensors, are never seen.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ BRANCH_OPS = frozenset({"Switch", "RefSwitch"})
 READ_OPS = COPY_OPS | BRANCH_OPS | {"ReadVariableOp"}
 """Ops between a variable and its use."""
 
+Names = tuple[str, ...]
+"""Variables that are one matrix or vector: nearly always one, else parts along the first axis."""
+
 _ACTIVATIONS = {
     "Sigmoid": "sigmoid",
     "Tanh": "tanh",
@@ -39,6 +43,12 @@ _ACTIVATIONS = {
     "Softmax": "softmax",
     "Exp": "exponential",
 }
+ACTIVATION_OPS = frozenset({*_ACTIVATIONS, "ClipByValue", "Maximum", "Minimum"})
+"""Ops that an activation may end with."""
+
+_AXIS = {"Concat": 0, "ConcatV2": -1}
+"""Which input of a concatenation is its axis."""
+
 _RANDOM_OPS = ("Random", "StatelessRandom")
 _MASK_OPS = {"Floor": frozenset({"Add", "AddV2"}), "Cast": frozenset({"GreaterEqual"})}
 _RANDOM_ARITHMETIC = frozenset({"GreaterEqual", "Add", "AddV2", "Mul", "Sub"})
@@ -67,13 +77,48 @@ def variable(graph: Graph, tensor: Tensor) -> str | None:
     return graph.keys.get(node.name) if node.op in VARIABLE_OPS else None
 
 
+def variables(graph: Graph, tensor: Tensor) -> Names:
+    """The variable whose value a tensor is, or those that it joins along the first axis."""
+    name = variable(graph, tensor)
+    if name is not None:
+        return (name,)
+    whole = skip(graph, tensor, READ_OPS)
+    names = [variable(graph, part) for part in joined(graph, whole)]
+    known = tuple(name for name in names if name is not None)
+    return known if len(known) == len(names) and joined_axis(graph, whole) == 0 else ()
+
+
+def whole_name(names: Names) -> str:
+    """The name of a variable, or of what its parts `NAME/part_0`, or `NAME_0`, … make up."""
+    if len(names) == 1 and not names[0].endswith("/part_0"):
+        return names[0]
+    return re.sub(r"(/part)?_\d+$", "", names[0])
+
+
+def joined(graph: Graph, tensor: Tensor) -> tuple[Tensor, ...]:
+    """The parts of a concatenation, or the tensor alone."""
+    node = behind(graph, tensor)
+    parts = [tensor]
+    if node.op in _AXIS:
+        parts = list(node.inputs)
+        del parts[_AXIS[node.op]]
+    return tuple(skip(graph, part) for part in parts)
+
+
+def joined_axis(graph: Graph, tensor: Tensor) -> int | None:
+    """The axis of a concatenation, None for anything else."""
+    node = behind(graph, tensor)
+    axis = scalar(graph, node.inputs[_AXIS[node.op]]) if node.op in _AXIS else None
+    return None if axis is None else int(axis)
+
+
 def constant(graph: Graph, tensor: Tensor, depth: int = 8) -> Array | None:
     """The value of a tensor that only constants decide, as far as a `perm` or `axis` needs it."""
     node = behind(graph, tensor)
     if node.op == "Const":
         value = graph.value(node)
         return value if value is not None and value.dtype.kind in "if" else None
-    if node.op not in ("ConcatV2", "Range", "Pack") or not depth:
+    if node.op not in (*_AXIS, "Range", "Pack") or not depth:
         return None
     values = [constant(graph, operand, depth - 1) for operand in node.inputs]
     parts = [value.reshape(-1) for value in values if value is not None]
@@ -82,9 +127,10 @@ def constant(graph: Graph, tensor: Tensor, depth: int = 8) -> Array | None:
     if node.op == "Range":
         start, limit, step = (float(part.sum()) for part in parts)
         return np.arange(start, min(limit, start + _MOST_AXES), step or 1.0)
-    if node.op == "ConcatV2":
-        *parts, _axis = parts
-    return np.concatenate(parts)
+    if node.op in _AXIS:
+        del parts[_AXIS[node.op]]
+    whole: Array = np.concatenate(parts)
+    return whole
 
 
 def scalar(graph: Graph, tensor: Tensor) -> float | None:
@@ -101,14 +147,22 @@ def decimal(value: Any) -> float:
     return float(str(np.float32(value)))
 
 
-def summands(graph: Graph, tensor: Tensor) -> tuple[Tensor, ...]:
-    """The terms of a sum, through nested additions; a long sum is one term, as it is no gate."""
+def summands(
+    graph: Graph, tensor: Tensor, is_term: Callable[[Tensor], bool] = lambda tensor: False
+) -> tuple[Tensor, ...]:
+    """The terms of a sum, through nested additions; a long sum is one term, as it is no gate.
+
+    Args:
+      graph: The graph.
+      tensor: The sum.
+      is_term: Whether an addition is a term of its own.
+    """
     terms: list[Tensor] = []
     rest = [tensor]
     while rest and len(terms) + len(rest) <= _MOST_TERMS:
         term = skip(graph, rest.pop())
         node = graph.producer(term)
-        if node.op in ADD_OPS:
+        if node.op in ADD_OPS and not is_term(term):
             rest += reversed(node.inputs)
         else:
             terms.append(term)

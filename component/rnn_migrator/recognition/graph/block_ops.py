@@ -13,9 +13,9 @@ from typing import Any
 
 from rnn_migrator.canonical import CellKind
 from rnn_migrator.readers.metagraph import Graph, Node, Tensor
-from rnn_migrator.recognition.graph.algebra import decimal, skip, variable
-from rnn_migrator.recognition.graph.gates import Block, Gate, Product
-from rnn_migrator.recognition.graph.step import Finding, Step
+from rnn_migrator.recognition.graph.algebra import decimal, scalar, skip, variables
+from rnn_migrator.recognition.graph.gates import Block, Gate, Peephole, Product
+from rnn_migrator.recognition.graph.step import Finding, Step, gate_problems, order_problems
 
 _NAMES = {
     "i": "input",
@@ -37,7 +37,8 @@ class _BlockOp:
     defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-_CELL_INPUTS = ("x", "c", "h", "kernel", "peephole_i", "peephole_f", "peephole_o", "bias")
+_PEEPHOLES = {"input": "peephole_i", "forget": "peephole_f", "output": "peephole_o"}
+_CELL_INPUTS = ("x", "c", "h", "kernel", *_PEEPHOLES.values(), "bias")
 _CELL_OUTPUTS = ("i", "c", "f", "o", "ci", "co", "h")
 _DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0, "use_peephole": False}
 _OPS = {
@@ -56,6 +57,9 @@ _OPS = {
     ),
 }
 
+_EXPECTED = {CellKind.LSTM: "icfo", CellKind.GRU: "rz"}
+"""The order in which the cells of TensorFlow 1 keep their gates."""
+
 
 def read_block_op(graph: Graph, node: Node) -> Step | None:
     """Reads a step that is one op, None for every other node."""
@@ -68,27 +72,35 @@ def read_block_op(graph: Graph, node: Node) -> Step | None:
         return None
     outputs = {name: Tensor(node.name, port) for port, name in enumerate(op.outputs)}
     is_gru = node.op == "GRUBlockCell"
-    states = ("h",) if is_gru else ("h", "c")
+    kind = CellKind.GRU if is_gru else CellKind.LSTM
+    if _facts(node, op).get("peephole"):
+        _add_peepholes(graph, gates, inputs, outputs)
     return Step(
-        kind=CellKind.GRU if is_gru else CellKind.LSTM,
+        kind=kind,
         node=node,
         output=outputs["h"],
         gates=gates,
         operands={"rows 0": inputs["x"], "rows 1": inputs["h"]},
         fused=True,
-        states={name: inputs[name] for name in states},
-        new_states={name: outputs[name] for name in states},
+        states={name: inputs[name] for name in kind.states},
+        new_states={name: outputs[name] for name in kind.states},
         findings={name: Finding(value, node) for name, value in _facts(node, op).items()},
-        problems=[],
+        problems=gate_problems(graph, gates, kind)
+        + order_problems(graph, node, _EXPECTED[kind], op.order),
         x=inputs["x"],
     )
+
+
+def input_positions(node: Node) -> dict[str, int]:
+    """Numbers of the inputs of such an op by name: x, h and c before, length of a BlockLSTM."""
+    return {name: position for position, name in enumerate(_OPS[node.op].inputs)}
 
 
 def _gates(
     graph: Graph, node: Node, op: _BlockOp, inputs: dict[str, Tensor]
 ) -> dict[str, Gate] | None:
     """The gates as if they were read off single ops; None where a kernel is no variable."""
-    names = {role: variable(graph, tensor) for role, tensor in inputs.items()}
+    names = {role: variables(graph, tensor) for role, tensor in inputs.items()}
     blocks: dict[str, tuple[str, Block | None]] = {
         _NAMES[letter]: ("", Block(node.name, number)) for number, letter in enumerate(op.order)
     }
@@ -97,11 +109,22 @@ def _gates(
     gates = {}
     for name, (prefix, block) in blocks.items():
         kernel, bias = names[f"{prefix}kernel"], names[f"{prefix}bias"]
-        if kernel is None or bias is None:
+        if not kernel or not bias:
             return None
         activation = "tanh" if name == "candidate" else "sigmoid"
         gates[name] = Gate(node, activation, block, [Product(inputs["x"], kernel)], [bias])
     return gates
+
+
+def _add_peepholes(
+    graph: Graph, gates: dict[str, Gate], inputs: dict[str, Tensor], outputs: dict[str, Tensor]
+) -> None:
+    states = {"input": inputs["c"], "forget": inputs["c"], "output": outputs["c"]}
+    for name, role in _PEEPHOLES.items():
+        if names := variables(graph, inputs[role]):
+            gates[name].peepholes.append(Peephole(names, states[name]))
+        elif scalar(graph, inputs[role]) != 0.0:
+            gates[name].others.append(inputs[role])
 
 
 def _facts(node: Node, op: _BlockOp) -> dict[str, Any]:

@@ -7,21 +7,24 @@ from typing import NamedTuple
 
 from rnn_migrator.readers.metagraph import Graph, Node, Tensor
 from rnn_migrator.recognition.graph.algebra import (
+    Names,
     activation,
     behind,
+    dropout,
     factors,
     scalar,
     skip,
     summands,
-    variable,
+    variables,
 )
+from rnn_migrator.recognition.graph.norms import LayerNorm, layer_norm
 
 
 class Product(NamedTuple):
-    """`left @ variable`."""
+    """`left @ matrix`."""
 
     left: Tensor
-    variable: str
+    matrix: Names
 
 
 class Block(NamedTuple):
@@ -34,7 +37,7 @@ class Block(NamedTuple):
 class Peephole(NamedTuple):
     """`variable * state`, added before the activation."""
 
-    variable: str
+    variable: Names
     state: Tensor
 
 
@@ -55,6 +58,9 @@ class Gate:
       block: Which columns of the products are the gate's, None for all of them.
       products: Products with variables; one for a kernel of [x, h], two for one kernel each.
       biases: Variables that are added.
+      recurrent_biases: Variables that are added to the product with the state alone, where a
+        reset gate acts on that sum.
+      norm: Normalisation of the products; what else is added, is added after it.
       constants: Numbers that are added.
       peepholes: Products with the cell state.
       others: Terms of the sum that are none of these.
@@ -64,19 +70,21 @@ class Gate:
     activation: str
     block: Block | None = None
     products: list[Product] = dataclasses.field(default_factory=list)
-    biases: list[str] = dataclasses.field(default_factory=list)
+    biases: list[Names] = dataclasses.field(default_factory=list)
+    recurrent_biases: list[Names] = dataclasses.field(default_factory=list)
+    norm: LayerNorm | None = None
     constants: list[Constant] = dataclasses.field(default_factory=list)
     peepholes: list[Peephole] = dataclasses.field(default_factory=list)
     others: list[Tensor] = dataclasses.field(default_factory=list)
 
     @property
-    def matrices(self) -> tuple[str, ...]:
-        """The variables that are multiplied with the input and the state."""
-        return tuple(product.variable for product in self.products)
+    def matrices(self) -> tuple[Names, ...]:
+        """The matrices that the input and the state are multiplied with."""
+        return tuple(product.matrix for product in self.products)
 
     @property
     def lefts(self) -> tuple[Tensor, ...]:
-        """What those variables are multiplied with."""
+        """What those matrices are multiplied with."""
         return tuple(product.left for product in self.products)
 
     @property
@@ -88,55 +96,58 @@ class Gate:
 def read_gate(graph: Graph, tensor: Tensor) -> Gate | None:
     """Reads the gate whose value a tensor is, None if no matrix of variables is multiplied in it.
 
-    The split into gates may come before the activation (LSTMCell) or after it (GRUCell).
+    The split into gates may come before the activation (LSTMCell) or after it (GRUCell). Dropout
+    of the value is none of the gate's business.
     """
+    tensor = dropout(graph, skip(graph, tensor)) or tensor
     whole, block = _unsplit(graph, tensor)
     name, argument = activation(graph, whole)
     gate = Gate(behind(graph, whole), name, block)
-    for term in summands(graph, argument):
-        fused, inner = _unsplit(graph, term)
-        if inner and gate.block is None:
-            gate.block = inner
-            for part in summands(graph, fused):
-                _add_term(graph, gate, part)
+    terms = summands(graph, argument, lambda term: layer_norm(graph, term) is not None)
+    gate.norm = next(filter(None, (layer_norm(graph, term) for term in terms)), None)
+    for term in terms:
+        if gate.norm and layer_norm(graph, term) == gate.norm:
+            for part in _parts(graph, gate, gate.norm.argument):
+                _add_term(graph, gate, part, after_norm=False)
         else:
-            _add_term(graph, gate, term)
+            for part in _parts(graph, gate, term):
+                _add_term(graph, gate, part, before_norm=not gate.norm)
     return gate if gate.products else None
 
 
-def _add_term(graph: Graph, gate: Gate, term: Tensor) -> None:
-    if product := read_product(graph, term):
+def _parts(graph: Graph, gate: Gate, term: Tensor) -> tuple[Tensor, ...]:
+    """The terms of a sum of which a term is the gate's block of columns, or the term alone."""
+    fused, block = _unsplit(graph, term)
+    if block is None or gate.block is not None:
+        return (term,)
+    gate.block = block
+    return summands(graph, fused)
+
+
+def _add_term(
+    graph: Graph, gate: Gate, term: Tensor, before_norm: bool = True, after_norm: bool = True
+) -> None:
+    """Adds a term of what a normalisation takes, of what is added to its result, or of both."""
+    if before_norm and (product := read_product(graph, term)):
         gate.products.append(product)
-    elif bias := variable(graph, term):
+    elif before_norm and (bias := variables(graph, term)):
         gate.biases.append(bias)
-    elif (number := scalar(graph, term)) is not None:
+    elif after_norm and (number := scalar(graph, term)) is not None:
         gate.constants.append(Constant(number, behind(graph, term)))
-    elif peephole := _peephole(graph, term):
+    elif after_norm and (peephole := _peephole(graph, term)):
         gate.peepholes.append(peephole)
     else:
         gate.others.append(term)
 
 
 def read_product(graph: Graph, tensor: Tensor) -> Product | None:
-    """Reads `left @ variable`; a transposed product, which gradients use, is none."""
+    """Reads `left @ matrix`; a transposed product, which gradients use, is none."""
     node = behind(graph, tensor)
     if node.op != "MatMul" or node.attr("transpose_a") or node.attr("transpose_b"):
         return None
     left, right, *_ = node.inputs
-    name = variable(graph, right)
-    return Product(skip(graph, left), name) if name else None
-
-
-def joined(graph: Graph, tensor: Tensor) -> tuple[Tensor, ...]:
-    """The parts of a concatenation, or the tensor alone."""
-    node = behind(graph, tensor)
-    if node.op == "ConcatV2":
-        *parts, _axis = node.inputs
-    elif node.op == "Concat":
-        _axis, *parts = node.inputs
-    else:
-        parts = [tensor]
-    return tuple(skip(graph, part) for part in parts)
+    names = variables(graph, right)
+    return Product(skip(graph, left), names) if names else None
 
 
 def _unsplit(graph: Graph, tensor: Tensor) -> tuple[Tensor, Block | None]:
@@ -158,6 +169,6 @@ def _unsplit(graph: Graph, tensor: Tensor) -> tuple[Tensor, Block | None]:
 
 def _peephole(graph: Graph, term: Tensor) -> Peephole | None:
     for diagonal, state in factors(graph, term):
-        if name := variable(graph, diagonal):
-            return Peephole(name, state)
+        if names := variables(graph, diagonal):
+            return Peephole(names, state)
     return None

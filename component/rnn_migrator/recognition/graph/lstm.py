@@ -1,8 +1,9 @@
 """The step of an LSTM, read backwards from the product that gives its output.
 
-    c' = clip(forget * c + input * candidate)        h' = output * activation(c')
+    c' = norm(clip(forget * c + input * candidate))        h' = output * activation(c')
 
-Fused (`BasicLSTMCell`, `LSTMCell`): one kernel for [x, h], gates in the order i c f o.
+Fused (`BasicLSTMCell`, `LSTMCell`, `LayerNormBasicLSTMCell`): one kernel for [x, h], gates in the
+order i c f o. Coupled (`CoupledInputForgetGateLSTMCell`): 1 - forget for input, in the order c f o.
 By hand: one matrix or two for each gate.
 """
 
@@ -20,13 +21,17 @@ from rnn_migrator.recognition.graph.algebra import (
     activation,
     behind,
     clip,
+    complement,
     factors,
     skip,
 )
 from rnn_migrator.recognition.graph.gates import Gate, read_gate
+from rnn_migrator.recognition.graph.norms import EPSILON, LayerNorm, layer_norm
 from rnn_migrator.recognition.graph.step import (
+    KEEP,
     Finding,
     Step,
+    clip_problems,
     column_order,
     common,
     gate_problems,
@@ -35,17 +40,26 @@ from rnn_migrator.recognition.graph.step import (
     same_source,
 )
 
-ORDER = "icfo"
+ORDERS = {CellKind.LSTM: "icfo", CellKind.COUPLED_LSTM: "cfo"}
 _LETTERS = {"input": "i", "candidate": "c", "forget": "f", "output": "o"}
 
 
 class _Update(NamedTuple):
-    """forget * c + one * other."""
+    """forget * c + one * other; of a coupled cell (1 - forget) * other, and no one."""
 
     forget: Gate
     c: Tensor
-    one: Gate
+    one: Gate | None
     other: Gate
+
+
+class _NewState(NamedTuple):
+    """The new cell state, and what was made of the sum before it was that."""
+
+    tensor: Tensor
+    total: Tensor
+    clipped: Clip | None
+    norm: LayerNorm | None
 
 
 def read_lstm(graph: Graph, node: Node) -> Step | None:
@@ -57,15 +71,22 @@ def read_lstm(graph: Graph, node: Node) -> Step | None:
         if output is None or output.activation == "linear":
             continue
         name, new_c = activation(graph, hidden)
-        new_c = skip(graph, new_c)
-        clipped = clip(graph, new_c)
-        for update in _updates(graph, clipped.tensor if clipped else new_c):
+        state = _new_state(graph, new_c)
+        for update in _updates(graph, state.total):
             gates = _named(update, output)
-            if same_source(gates.values()):
-                step = _step(graph, node, gates, update.c, new_c, clipped)
+            if same_source(graph, gates.values()):
+                step = _step(graph, node, gates, update.c, state)
                 _add_activations(graph, step, Finding(name, behind(graph, hidden)))
                 return step
     return None
+
+
+def _new_state(graph: Graph, tensor: Tensor) -> _NewState:
+    tensor = skip(graph, tensor)
+    norm = layer_norm(graph, tensor)
+    bounded = norm.argument if norm else tensor
+    clipped = clip(graph, bounded)
+    return _NewState(tensor, clipped.tensor if clipped else bounded, clipped, norm)
 
 
 def _updates(graph: Graph, tensor: Tensor) -> Iterator[_Update]:
@@ -79,7 +100,8 @@ def _updates(graph: Graph, tensor: Tensor) -> Iterator[_Update]:
                 continue
             for one_value, other_value in factors(graph, new):
                 one, other = read_gate(graph, one_value), read_gate(graph, other_value)
-                if one and other:
+                coupled = complement(graph, one_value) == forget_value
+                if other and (one or coupled):
                     yield _Update(forget, c, one, other)
 
 
@@ -88,8 +110,10 @@ def _named(update: _Update, output: Gate) -> dict[str, Gate]:
 
     Where both are, they are exchangeable, and the order of the class names them.
     """
-    like_forget = [g.activation == update.forget.activation for g in (update.one, update.other)]
+    if update.one is None:
+        return {"forget": update.forget, "candidate": update.other, "output": output}
     pair = [update.one, update.other]
+    like_forget = [gate.activation == update.forget.activation for gate in pair]
     if like_forget == [False, True]:
         pair.reverse()
     elif all(like_forget) and update.one.block and update.other.block:
@@ -97,39 +121,43 @@ def _named(update: _Update, output: Gate) -> dict[str, Gate]:
     return {"input": pair[0], "forget": update.forget, "candidate": pair[1], "output": output}
 
 
-def _step(
-    graph: Graph,
-    node: Node,
-    gates: Mapping[str, Gate],
-    c: Tensor,
-    new_c: Tensor,
-    clipped: Clip | None,
-) -> Step:
-    output = Tensor(node.name)
-    order = column_order(gates, _LETTERS)
-    forget = gates["forget"]
+def _step(graph: Graph, node: Node, gates: Mapping[str, Gate], c: Tensor, new: _NewState) -> Step:
+    output, forget = Tensor(node.name), gates["forget"]
+    kind = CellKind.LSTM if "input" in gates else CellKind.COUPLED_LSTM
+    order = column_order(graph, gates, _LETTERS)
     bias_node = forget.constants[-1].node if forget.constants else forget.node
     looking = next((gate for gate in gates.values() if gate.peepholes), None)
+    clipped = new.clipped
     return Step(
-        kind=CellKind.LSTM,
+        kind=kind,
         node=node,
         output=output,
         gates=gates,
         operands=operands_of(graph, forget),
         fused=len(forget.products) == 1,
         states={"c": c},
-        new_states={"h": output, "c": new_c},
+        new_states={"h": output, "c": new.tensor},
         findings={
-            "cell_class": Finding("LSTMCell" if order else "LSTM by hand", node),
+            "cell_class": Finding(_class_of(kind, order, new.norm), node),
             "forget_bias": Finding(forget.added, bias_node),
             "cell_clip": Finding(clipped.high, clipped.node) if clipped else Finding(None, node),
             "peephole": Finding(looking is not None, (looking or forget).node),
         },
-        problems=gate_problems(graph, gates)
-        + order_problems(graph, node, ORDER, order)
-        + _peephole_problems(graph, gates, {"c": c, "new": new_c})
-        + _clip_problems(graph, clipped),
+        problems=gate_problems(graph, gates, kind)
+        + order_problems(graph, node, ORDERS[kind], order)
+        + _peephole_problems(graph, gates, {"c": c, "new": new.tensor})
+        + clip_problems(graph, "the cell state", clipped)
+        + _norm_problems(graph, gates, new.norm),
+        norm=new.norm,
     )
+
+
+def _class_of(kind: CellKind, order: str, norm: LayerNorm | None) -> str:
+    if not order:
+        return f"{kind.label} by hand"
+    if kind is CellKind.COUPLED_LSTM:
+        return "CoupledInputForgetGateLSTMCell"
+    return "LayerNormBasicLSTMCell" if norm else "LSTMCell"
 
 
 def _add_activations(graph: Graph, step: Step, of_output: Finding) -> None:
@@ -143,28 +171,50 @@ def _add_activations(graph: Graph, step: Step, of_output: Finding) -> None:
 def _peephole_problems(
     graph: Graph, gates: Mapping[str, Gate], states: Mapping[str, Tensor]
 ) -> list[Problem]:
-    """The output gate must look at the new cell state, the others at the one before."""
+    """The output gate must look at the new cell state, the others at the one before, once each.
+
+    The candidate looks at none.
+    """
+    looks = [(name, gate, peephole) for name, gate in gates.items() for peephole in gate.peepholes]
     return [
         Problem(
             where=graph.describe(gate.node),
-            expected=f"a peephole of the {name} gate at the cell state",
-            received=f"one at {peephole.state}",
-            remedy="keep this cell in the legacy model; this version converts no such cell",
+            expected="a peephole of the input and forget gate at the cell state before the step, "
+            "and of the output gate at the new one",
+            received=f"one of the {name} gate at {peephole.state}",
+            remedy=KEEP,
         )
-        for name, gate in gates.items()
-        for peephole in gate.peepholes
+        for name, gate, peephole in looks
         if skip(graph, peephole.state) != skip(graph, states["new" if name == "output" else "c"])
+        or name == "candidate"
+        or len(gate.peepholes) > 1
     ]
 
 
-def _clip_problems(graph: Graph, clipped: Clip | None) -> list[Problem]:
-    if clipped is None or clipped.low == -clipped.high:
-        return []
-    return [
+def _norm_problems(
+    graph: Graph, gates: Mapping[str, Gate], of_state: LayerNorm | None
+) -> list[Problem]:
+    """Every gate and the new state of an LSTM must be normalised, or none, with one epsilon."""
+    norms = {**{name: gate.norm for name, gate in gates.items()}, "new cell state": of_state}
+    without = [name for name, norm in norms.items() if norm is None]
+    there = [norm for norm in norms.values() if norm is not None]
+    others = [norm for norm in there if norm.epsilon != EPSILON]
+    problems = [
         Problem(
-            where=graph.describe(clipped.node),
-            expected="the cell state clipped to [-x, x]",
-            received=f"[{clipped.low}, {clipped.high}]",
-            remedy="keep this cell in the legacy model; this version converts no such cell",
+            where=graph.describe(norm.node),
+            expected=f"layer normalisations with epsilon {EPSILON}",
+            received=f"epsilon {norm.epsilon}",
+            remedy=KEEP,
         )
+        for norm in others[:1]
     ]
+    if there and (without or "input" not in gates):
+        problems.append(
+            Problem(
+                where=graph.describe(there[0].node),
+                expected="a layer normalisation of all four gates and of the new cell state",
+                received="one of " + ", ".join(name for name in norms if name not in without),
+                remedy=KEEP,
+            )
+        )
+    return problems

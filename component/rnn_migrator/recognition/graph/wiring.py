@@ -23,14 +23,19 @@ from rnn_migrator.recognition.graph.algebra import (
     behind,
     constant,
     dropout,
+    factors,
+    joined,
+    joined_axis,
     scalar,
     skip,
 )
-from rnn_migrator.recognition.graph.gates import joined
 
 _SELECTS = ("Select", "SelectV2")
 _COMPARISONS = ("GreaterEqual", "Greater", "Less", "LessEqual")
+_SHAPE_OPS = frozenset({"Cast", "ExpandDims", "Reshape", "Tile", "Transpose"})
+_SLICES = ("Slice", "StridedSlice")
 _MOST_STEPS = 64
+_MOST_PARTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,7 @@ def following(graph: Graph, state: Tensor) -> Tensor | None:
     if found is None:
         return None
     wholes = carriers(graph, found.variable.following)
-    parts = (_same_part(graph, whole, found.number) for whole in wholes)
+    parts = (_same_part(graph, whole, found.path) for whole in wholes)
     return next((part for part in parts if part), None)
 
 
@@ -77,46 +82,64 @@ def initial(graph: Graph, state: Tensor) -> Tensor:
     if found is None:
         return skip(graph, state, READ_OPS)
     whole = skip(graph, found.variable.enter.inputs[0])
-    return _same_part(graph, whole, found.number) or whole
+    return _same_part(graph, whole, found.path) or whole
 
 
 class _Place(NamedTuple):
-    """A loop variable, and the number of a part of it, None for the whole."""
+    """A loop variable, and the number of a part of it, of a part of that, and so on."""
 
     variable: LoopVariable
-    number: int | None
+    path: tuple[int, ...] = ()
 
 
 def _found_in(graph: Graph, state: Tensor) -> _Place | None:
-    """Where a loop keeps a state: whole, in a stack, or in a concatenation."""
-    if variable := loop_variable(graph, state):
-        return _Place(variable, None)
+    """Where a loop keeps a state: whole, in a stack, or in a concatenation, perhaps of more."""
+    path: tuple[int, ...] = ()
+    for _ in range(_MOST_PARTS):
+        if variable := loop_variable(graph, state):
+            return _Place(variable, path)
+        found = _part(graph, state)
+        if found is None:
+            return None
+        state, number = found
+        path = (number, *path)
+    return None
+
+
+def _part(graph: Graph, state: Tensor) -> tuple[Tensor, int] | None:
+    """What a tensor is a part of, and its number among the parts."""
     tensor = skip(graph, state)
     node = graph.producer(tensor)
-    number: int | None = None
-    whole = node.inputs[0] if node.inputs else tensor
     if node.base_op == "Unpack" or node.op == "SplitV":
-        number = tensor.port
-    elif node.op == "Split":
-        whole, number = node.inputs[1], tensor.port
-    elif node.op in ("Slice", "StridedSlice"):
-        begin = constant(graph, node.inputs[1])
-        if begin is None or not begin.size:
+        return node.inputs[0], tensor.port
+    if node.op == "Split":
+        return node.inputs[1], tensor.port
+    if node.op not in _SLICES:
+        return None
+    # Cells slice every part off a concatenation, so that the parts count by where they begin.
+    slices = (use.node for use in graph.consumers(node.inputs[0]) if use.node.op in _SLICES)
+    begins = {_last(graph, other.inputs[1]) for other in slices}
+    begin = _last(graph, node.inputs[1])
+    if begin is None or None in begins:
+        return None
+    return node.inputs[0], sum(other < begin for other in begins if other is not None)
+
+
+def _last(graph: Graph, tensor: Tensor) -> int | None:
+    """The last element of a constant vector of numbers."""
+    value = constant(graph, tensor)
+    return int(value.reshape(-1)[-1]) if value is not None and value.size else None
+
+
+def _same_part(graph: Graph, whole: Tensor, path: tuple[int, ...]) -> Tensor | None:
+    """The part with these numbers of what is packed or concatenated into a whole."""
+    for number in path:
+        node = behind(graph, whole)
+        parts = node.inputs if node.op == "Pack" else joined(graph, whole)
+        if not 0 <= number < len(parts) > 1:
             return None
-        # LSTMCell slices [0, 0] and [0, units] off the concatenation of c and h.
-        last = int(begin.reshape(-1)[-1])
-        number = min(last, 1) if node.op == "Slice" else last
-    variable = None if number is None else loop_variable(graph, whole)
-    return _Place(variable, number) if variable else None
-
-
-def _same_part(graph: Graph, whole: Tensor, number: int | None) -> Tensor | None:
-    """The part of that number of what is packed or concatenated into a whole."""
-    if number is None:
-        return whole
-    node = behind(graph, whole)
-    parts = node.inputs if node.op == "Pack" else joined(graph, whole)
-    return parts[number] if 0 <= number < len(parts) > 1 else None
+        whole = parts[number]
+    return whole
 
 
 def carriers(graph: Graph, tensor: Tensor) -> Iterator[Tensor]:
@@ -145,8 +168,32 @@ def _carried(graph: Graph, tensor: Tensor) -> tuple[Tensor, ...]:
     if node.op == "Merge":
         loops = any(graph.producer(source).op == "NextIteration" for source in node.inputs)
         return () if loops else node.inputs
+    if masked := masked_sequence(graph, node):
+        return (masked.values,)
     before = dropout(graph, tensor)
     return () if before is None else (before,)
+
+
+class Masked(NamedTuple):
+    """A sequence that is zero past the given lengths."""
+
+    values: Tensor
+    lengths: Tensor
+
+
+def masked_sequence(graph: Graph, node: Node) -> Masked | None:
+    """Reads `values * sequence_mask(lengths)`, as `LSTMBlockWrapper` masks its outputs."""
+    if node.op == "Mul":
+        for values, mask in factors(graph, Tensor(node.name)):
+            compared = _unshaped(graph, mask)
+            if compared.op == "Less" and _unshaped(graph, compared.inputs[0]).op == "Range":
+                return Masked(values, Tensor(_unshaped(graph, compared.inputs[1]).name))
+    return None
+
+
+def _unshaped(graph: Graph, tensor: Tensor) -> Node:
+    """The node whose values a tensor holds in another shape or type."""
+    return graph.producer(skip(graph, tensor, READ_OPS | _SHAPE_OPS))
 
 
 def carried_to(graph: Graph, tensor: Tensor) -> set[Tensor]:
@@ -203,18 +250,21 @@ class Source:
     sequence: bool = False
 
 
-def sources(graph: Graph, x: Tensor, outputs: Container[Tensor]) -> list[Source]:
+def sources(
+    graph: Graph, x: Tensor, outputs: Container[Tensor], is_whole: bool = False
+) -> list[Source]:
     """Follows the input of a step back, to outputs of other steps or to what is outside.
 
     Args:
       graph: The graph.
       x: Input of a step.
       outputs: Where to stop: the outputs of all known steps.
+      is_whole: Whether the input is a whole sequence, time first, and not one time step.
 
     Returns:
       One source, or one for each part where outputs of several steps are joined.
     """
-    source = _follow(graph, Source(x), outputs)
+    source = _follow(graph, Source(x, time_major=is_whole, sequence=is_whole), outputs)
     parts = joined(graph, source.tensor)
     if len(parts) > 1 and _joins_features(graph, source.tensor):
         found = [_follow(graph, dataclasses.replace(source, tensor=p), outputs) for p in parts]
@@ -264,8 +314,7 @@ def swaps_time(graph: Graph, node: Node) -> bool:
 
 
 def _joins_features(graph: Graph, tensor: Tensor) -> bool:
-    node = behind(graph, tensor)
-    return node.op == "ConcatV2" and scalar(graph, node.inputs[-1]) in (2, -1)
+    return joined_axis(graph, tensor) in (2, -1)
 
 
 def written(graph: Graph, gather: Node) -> Tensor | None:
