@@ -1,12 +1,15 @@
 """Legacy TensorFlow 1 and Keras 1-2 recurrent models into modern `tf.keras`, provably unchanged.
 
-Names are imported when they are used: `import rnn_migrator` alone costs milliseconds.
+Names are imported when they are used: `import rnn_migrator` alone costs milliseconds. Whoever
+imports Keras too, before or after, can load the `.keras` files that this package wrote.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+import wrapt
 
 if TYPE_CHECKING:
     from rnn_migrator.errors import MigrationError
@@ -46,6 +49,13 @@ __all__ = [
     "verify",
     "warm_start",
 ]
+
+
+@wrapt.when_imported("keras")
+def _register_layers(keras: Any) -> None:
+    """Tells Keras the layers that a `.keras` file may name; it looks for none by itself."""
+    del keras
+    importlib.import_module(f"{__name__}.keras_model.layers")
 
 
 def __getattr__(name: str) -> Any:

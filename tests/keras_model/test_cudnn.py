@@ -133,10 +133,8 @@ def test_what_stands_against_cudnn_is_said(
 
 def test_all_obstacles_are_listed() -> None:
     layer = keras.layers.GRU(UNITS, reset_after=False, use_bias=False, unroll=True)
-    layer.cell.cell_clip = 3.0
     assert cudnn.cudnn_obstacles(layer) == (
         "there is no bias",
         "the layer is unrolled",
         "the reset gate acts before the product (reset_after=False)",
-        "the cell state is clipped",
     )

@@ -19,6 +19,7 @@ from rnn_migrator.keras_model import cudnn
 from rnn_migrator.keras_model.activations import legacy_hard_sigmoid
 from rnn_migrator.keras_model.layers import PortableGRU, PortableLSTM
 from tests.keras_model import emulate
+from tests.keras_model.slopes import worst_gradient_error
 
 BATCH, TIME, INPUTS, UNITS = 4, 7, 5, 3
 STOCK = {PortableLSTM: keras.layers.LSTM, PortableGRU: keras.layers.GRU}
@@ -255,6 +256,16 @@ def loss_gradients(layer: Any, mask: Any, weights: Any) -> list[Any]:
         return tape.gradient(loss, [*(w.value for w in layer.trainable_weights), x])
 
     return flat(gradients(tf.constant(sequences())))
+
+
+@kinds
+@pytest.mark.parametrize("mask", ["none", "ragged"])
+def test_the_gradient_of_each_weight_is_its_slope(kind: Any, mask: str) -> None:
+    options = {"return_sequences": True, "return_state": True}
+    ours = pair(kind, **options)[0]
+    assert worst_gradient_error(ours, sequences(), MASKS[mask]) < 1e-6
+    wrong = pair(kind, activation=lambda x: tf.stop_gradient(tf.tanh(x)), **options)[0]
+    assert worst_gradient_error(wrong, sequences()[:2], None) > 1e-3
 
 
 @kinds

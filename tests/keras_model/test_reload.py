@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,22 +14,9 @@ from rnn_migrator.errors import ExitStatus, NotEquivalentError, UnreadableError
 from rnn_migrator.keras_model.export import KERAS_FILE, SAVED_MODEL
 from rnn_migrator.keras_model.reload import open_converted, open_saved_model
 from rnn_migrator.keras_model.targets import Target
-from tests.equivalence.lab import DISTINCT, LabModel, exported
+from tests.equivalence.lab import EXPORTED, LabModel, check_answers, exported
 
-NAMES = [
-    "tf1_stacked_lstm",
-    "tf1_bidirectional_gru",
-    "tf1_stacked_lstm_cell_clip",
-    "keras2_lstm_hard_sigmoid",
-    "keras2_bidirectional_cudnn",
-]
-chosen = pytest.mark.parametrize("lab", [DISTINCT[name] for name in NAMES], ids=NAMES)
-
-
-def check(answers: Any, golden: Any) -> None:
-    assert set(answers) == set(golden["outputs"])
-    for name, expected in golden["outputs"].items():
-        np.testing.assert_allclose(answers[name], expected, rtol=0, atol=1e-6)
+chosen = pytest.mark.parametrize("lab", EXPORTED.values(), ids=EXPORTED)
 
 
 @chosen
@@ -39,34 +25,35 @@ def test_a_converted_folder_gives_the_goldens(lab: LabModel, target: Target) -> 
     """A model for GPUs runs by its `.keras` file where there is none."""
     call = open_converted(exported(lab.name, target), target, lab.recognition.model)
     for signature, golden in lab.goldens.items():
-        check(call(signature, golden["inputs"]), golden)
+        check_answers(call(signature, golden["inputs"]), golden)
 
 
 LOAD = """
 import sys
 import keras
 import numpy as np
-import rnn_migrator.keras_model.layers
+import rnn_migrator
 
 for name in sys.argv[1:]:
     model = keras.models.load_model(name + "/model.keras")
     with np.load(name + "/inputs.npz") as inputs:
-        [x] = inputs.values()
-    results = model(x)
-    results = results if isinstance(results, dict) else {model.layers[-1].name: results}
+        arrays = [inputs[tensor.name] for tensor in model.inputs]
+    results = model(arrays if len(arrays) > 1 else arrays[0])
+    if not isinstance(results, dict):
+        results = dict(zip(model.output_names, keras.tree.flatten(results)))
     np.savez(name + "/outputs.npz", **{key: np.asarray(value) for key, value in results.items()})
 """
 
 
 @functools.cache
 def reloaded(folder: Path) -> Path:
-    """What the `.keras` files answer in a process that knows only the layers of ours."""
-    for lab in (DISTINCT[name] for name in NAMES):
+    """What the `.keras` files answer in a process that only imports the package."""
+    for lab in EXPORTED.values():
         place = folder / lab.name
         place.mkdir()
         shutil.copy(exported(lab.name, Target.PORTABLE) / KERAS_FILE, place)
         np.savez(place / "inputs.npz", **lab.goldens["serving_default"]["inputs"])
-    command = [sys.executable, "-c", LOAD, *(str(folder / name) for name in NAMES)]
+    command = [sys.executable, "-c", LOAD, *(str(folder / name) for name in EXPORTED)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-2000:]
     return folder
@@ -79,9 +66,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @chosen
-def test_a_keras_file_needs_our_layers_only(lab: LabModel, folder: Path) -> None:
+def test_a_keras_file_needs_our_package_only(lab: LabModel, folder: Path) -> None:
     with np.load(reloaded(folder) / lab.name / "outputs.npz") as answers:
-        check(dict(answers), lab.goldens["serving_default"])
+        check_answers(dict(answers), lab.goldens["serving_default"])
 
 
 # Damage
@@ -94,7 +81,7 @@ def broken(tmp_path: Path) -> Path:
 
 
 def refused(folder: Path, target: Target) -> str:
-    lab = DISTINCT["keras2_lstm_hard_sigmoid"]
+    lab = EXPORTED["keras2_lstm_hard_sigmoid"]
     with pytest.raises(UnreadableError) as caught:
         open_converted(folder, target, lab.recognition.model)
     assert caught.value.status == ExitStatus.UNREADABLE
@@ -134,7 +121,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_two_files_of_different_weights_are_refused(broken: Path) -> None:
     """What was compared has to be what is served."""
-    lab = DISTINCT["keras2_lstm_hard_sigmoid"]
+    lab = EXPORTED["keras2_lstm_hard_sigmoid"]
     model = keras.models.load_model(broken / KERAS_FILE)
     weights = model.get_weights()
     weights[0][0, 0] = np.nextafter(weights[0][0, 0], np.float32(np.inf))

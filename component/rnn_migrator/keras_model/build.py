@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from rnn_migrator.canonical import (
     CanonicalModel,
-    Cell,
-    CellKind,
     HeadLayer,
+    Layer,
     ModelInput,
     Node,
-    RecurrentLayer,
-    state_names,
+    TimeDistributed,
+    state_sizes,
 )
 from rnn_migrator.errors import Problem, UnsupportedError
-from rnn_migrator.keras_model import activations, cudnn, layers
-from rnn_migrator.keras_model.clipped import ClippedLSTMCell
+from rnn_migrator.keras_model import cudnn
+from rnn_migrator.keras_model.heads import build_head
+from rnn_migrator.keras_model.recurrent import build_recurrent
 from rnn_migrator.keras_model.targets import Target
-from rnn_migrator.layouts.heads import HEADS
-from rnn_migrator.layouts.stock_keras import stock_weights
+from rnn_migrator.layouts.heads.masking import masked_values
+from rnn_migrator.layouts.keras_weights import keras_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,27 +64,86 @@ def build_model(canonical: CanonicalModel, target: Target) -> BuiltModel:
     Raises:
       UnsupportedError: `tf.keras` does not take a layer, its wiring or its weights.
     """
-    tensors = {source.name: _input(source) for source in canonical.inputs}
-    inputs = list(tensors.values())
-    states: list[Any] = []
-    built: dict[str, Any] = {}
-    for node in canonical.nodes:
-        name = node.layer.name
-        with _refusals_of_keras(f"layer {name!r}"):
-            built[name] = _make(node, target, canonical.bare_weights)
-            results = _call(built[name], [tensors[inbound] for inbound in node.inbound])
-            built[name].set_weights(layer_weights(node.layer))
-        tensors[name], *finals = results
-        states += finals
-    recurrent = tuple(built[layer.name] for layer in canonical.recurrent_layers)
+    builder = _Builder(target, canonical.bare_weights)
+    model = builder.model(canonical)
+    recurrent = tuple(builder.layers[layer.name] for layer in canonical.recurrent_layers)
     return BuiltModel(
         canonical=canonical,
-        keras_model=keras.Model(
-            inputs if len(inputs) > 1 else inputs[0], _outputs(canonical, tensors, states)
-        ),
+        keras_model=model,
         layers=recurrent,
         kernels=tuple(_kernel_choice(layer, target) for layer in recurrent),
     )
+
+
+class _Builder:
+    """Builds each layer once, however often it is called.
+
+    Args:
+      target: Where the model is to run.
+      return_states: Whether every recurrent layer gives its states.
+    """
+
+    def __init__(self, target: Target, return_states: bool) -> None:
+        self.layers: dict[str, Any] = {}
+        self._masked: set[str] = set()
+        self._target = target
+        self._return_states = return_states
+
+    def model(self, canonical: CanonicalModel, name: str | None = None) -> keras.Model:
+        """The functional model, weights included."""
+        values = {source.name: _input(source) for source in canonical.inputs}
+        inputs = list(values.values())
+        self._masked |= _masked_layers(canonical)
+        states: list[Any] = []
+        for node in canonical.nodes:
+            with _refusals_of_keras(f"layer {node.layer.name!r}"):
+                results = self._call(node, values)
+            kept = 1 if self._return_states else len(results)
+            states += results[kept:]
+            for index, tensor in enumerate(results[:kept]):
+                values[f"{node.name}:{index}" if index else node.name] = tensor
+        outputs = [values[value] for value in canonical.outputs.values()]
+        if canonical.bare_weights:
+            [output] = outputs
+            named = dict(zip(state_sizes(canonical.recurrent_layers), states, strict=True))
+            return keras.Model(inputs[0], {"outputs": output, **named})
+        return keras.Model(_one_or_all(inputs), _one_or_all(outputs), name=name)
+
+    def _call(self, node: Node, values: dict[str, Any]) -> list[Any]:
+        """What a node gives; a layer is filled with its weights once it has been called."""
+        layer = node.layer
+        inputs = _one_or_all([values[name] for name in node.inbound])
+        initial = [values[name] for name in node.initial_state]
+        arguments = {"initial_state": initial} if initial else {}
+        if layer.name in self.layers:
+            return _as_list(self.layers[layer.name](inputs, **arguments))
+        built = self.layers[layer.name] = self._make(layer)
+        results = _as_list(built(inputs, **arguments))
+        if not (isinstance(layer, TimeDistributed) and len(layer.inner.nodes) > 1):
+            built.set_weights(layer_weights(layer))
+        return results
+
+    def _inner(self, canonical: CanonicalModel, name: str) -> Any:
+        """What is applied to every step: a model, or the layer itself if it is alone."""
+        if len(canonical.nodes) > 1:
+            return self.model(canonical, f"{name}_step")
+        [only] = canonical.nodes
+        inner = self.layers[only.layer.name] = self._make(only.layer)
+        return inner
+
+    def _make(self, layer: Layer) -> Any:
+        name = keras_name(layer.name)
+        if isinstance(layer, HeadLayer):
+            return build_head(layer, name, masked=layer.name in self._masked)
+        if isinstance(layer, TimeDistributed):
+            return keras.layers.TimeDistributed(self._inner(layer.inner, name), name=name)
+        return build_recurrent(layer, self._target, name, self._return_states)
+
+
+def _masked_layers(canonical: CanonicalModel) -> set[str]:
+    """Names of the layers that a mask can reach."""
+    masked = masked_values(canonical)
+    return {node.layer.name for node in canonical.nodes if not masked.isdisjoint(node.inbound)}
 
 
 @contextlib.contextmanager
@@ -107,106 +166,31 @@ def _refusals_of_keras(where: str) -> Iterator[None]:
 
 def _input(source: ModelInput) -> Any:
     with _refusals_of_keras(f"input {source.name!r}"):
-        return keras.Input(source.shape, dtype=source.dtype, name=_keras_name(source.name))
+        return keras.Input(
+            source.shape, batch_size=source.batch, dtype=source.dtype, name=keras_name(source.name)
+        )
 
 
-def layer_weights(layer: RecurrentLayer | HeadLayer) -> list[Any]:
+def layer_weights(layer: Layer) -> list[Any]:
     """The arrays for `set_weights` of the Keras layer, in its order."""
+    if isinstance(layer, TimeDistributed):
+        return [array for inner in layer.inner.layers for array in layer_weights(inner)]
     if isinstance(layer, HeadLayer):
         return list(layer.weights.values())
-    cells = [direction.cell for direction in layer.directions.values()]
-    return [array for cell in cells for array in stock_weights(cell).values()]
+    members = layer.cells.values()
+    return [array for member in members for array in keras_weights(member.cell).values()]
 
 
-def _outputs(canonical: CanonicalModel, tensors: Mapping[str, Any], states: list[Any]) -> Any:
-    if canonical.bare_weights:
-        [output] = canonical.outputs
-        names = state_names(canonical.recurrent_layers)
-        return {"outputs": tensors[output], **dict(zip(names, states, strict=True))}
-    outputs = [tensors[name] for name in canonical.outputs]
-    return outputs if len(outputs) > 1 else outputs[0]
+def _one_or_all(values: list[Any]) -> Any:
+    return values if len(values) > 1 else values[0]
 
 
-def _call(layer: Any, inputs: list[Any]) -> list[Any]:
-    results = layer(inputs if len(inputs) > 1 else inputs[0])
-    return list(results) if isinstance(results, list | tuple) else [results]
+def _as_list(results: Any) -> list[Any]:
+    """Outputs and states in one list; the states of a stack of cells come nested."""
+    return list(keras.tree.flatten(results))
 
 
-def _make(node: Node, target: Target, return_state: bool) -> Any:
-    layer = node.layer
-    if isinstance(layer, HeadLayer):
-        return _head(layer)
-    if layer.backward is None:
-        return _recurrent(
-            layer,
-            layer.forward.cell,
-            target,
-            _keras_name(layer.name),
-            return_state,
-            layer.go_backwards,
-        )
-    forward, backward = (
-        _recurrent(layer, cell, target, f"{prefix}_{_keras_name(layer.name)}", return_state, back)
-        for cell, prefix, back in (
-            (layer.forward.cell, "forward", False),
-            (layer.backward.cell, "backward", True),
-        )
-    )
-    both = keras.layers.Bidirectional(
-        forward, merge_mode=layer.merge_mode, backward_layer=backward, name=_keras_name(layer.name)
-    )
-    # Bidirectional makes its forward layer again from a config that forgets this choice.
-    both.forward_layer.use_cudnn = getattr(forward, "use_cudnn", False)
-    return both
-
-
-def _recurrent(
-    layer: RecurrentLayer,
-    cell: Cell,
-    target: Target,
-    name: str,
-    return_state: bool,
-    go_backwards: bool,
-) -> Any:
-    arguments: dict[str, Any] = {
-        "return_sequences": layer.return_sequences,
-        "return_state": return_state,
-        "go_backwards": go_backwards,
-        "zero_output_for_mask": layer.zero_output_for_mask,
-        "name": name,
-    }
-    if cell.cell_clip.value is not None:
-        clipped_cell = ClippedLSTMCell(cell_clip=cell.cell_clip.value, **_cell_arguments(cell))
-        return keras.layers.RNN(clipped_cell, **arguments)
-    arguments |= _cell_arguments(cell) | dict(layer.training)
-    if target is Target.CPU:
-        stock = keras.layers.LSTM if cell.kind is CellKind.LSTM else keras.layers.GRU
-        return stock(use_cudnn=False, **arguments)
-    own = layers.PortableLSTM if cell.kind is CellKind.LSTM else layers.PortableGRU
-    return own(device=target.value, **arguments)
-
-
-def _cell_arguments(cell: Cell) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "units": cell.units,
-        "activation": activations.resolve(cell.activation.value),
-        "recurrent_activation": activations.resolve(cell.recurrent_activation.value),
-    }
-    if cell.kind is CellKind.GRU:
-        arguments["reset_after"] = cell.reset_after.value
-    return arguments
-
-
-def _head(layer: HeadLayer) -> Any:
-    config = {key: layer.config[key] for key in HEADS[layer.class_name].keys if key in layer.config}
-    if "activation" in config:
-        config["activation"] = activations.resolve(config["activation"] or "linear")
-    if isinstance(config.get("axis"), list):
-        [config["axis"]] = config["axis"]
-    return getattr(keras.layers, layer.class_name)(name=_keras_name(layer.name), **config)
-
-
-def _keras_name(name: str) -> str:
+def keras_name(name: str) -> str:
     """A name that Keras 3 takes: it refuses slashes."""
     return name.replace("/", "_")
 

@@ -77,9 +77,13 @@ def cudnn_obstacles(layer: Any) -> tuple[str, ...]:
     """Why a recurrent Keras layer cannot use cuDNN; empty if it can.
 
     Args:
-      layer: A `keras.layers.LSTM` or `keras.layers.GRU`, or a layer with a cell like theirs.
+      layer: A recurrent Keras layer, not `Bidirectional`.
     """
-    cell = layer.cell
+    import keras
+
+    cell = getattr(layer, "cell", None)
+    if not isinstance(cell, keras.layers.LSTMCell | keras.layers.GRUCell):
+        return ("cuDNN computes LSTM and GRU only, without projection, peepholes or clips",)
     checks = {
         "activation is not tanh": not _is(cell.activation, "tanh"),
         "recurrent_activation is not sigmoid": not _is(cell.recurrent_activation, "sigmoid"),
@@ -92,7 +96,6 @@ def cudnn_obstacles(layer: Any) -> tuple[str, ...]:
         "the reset gate acts before the product (reset_after=False)": (
             not getattr(cell, "reset_after", True)
         ),
-        "the cell state is clipped": getattr(cell, "cell_clip", None) is not None,
     }
     return tuple(reason for reason, holds in checks.items() if holds)
 

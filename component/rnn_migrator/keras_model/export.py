@@ -8,11 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from rnn_migrator.canonical import RecurrentLayer, state_names
+from rnn_migrator.canonical import state_sizes
 from rnn_migrator.keras_model.build import BuiltModel
 
 SAVED_MODEL = "saved_model"
 KERAS_FILE = "model.keras"
+RESET = "reset_states"
+"""Signature of stateful models: no inputs; begins with zeros again."""
 
 Tensors = Mapping[str, Any]
 Endpoint = tuple[Callable[[Tensors], Tensors], dict[str, tf.TensorSpec]]
@@ -21,13 +23,17 @@ Endpoint = tuple[Callable[[Tensors], Tensors], dict[str, tf.TensorSpec]]
 def save(built: BuiltModel, folder: Path) -> None:
     """Writes `saved_model/` and `model.keras` into an existing folder.
 
-    The signatures are, for a Keras model, `serving_default` under the legacy names; for bare
+    The signatures are, for a Keras model, `serving_default` under the legacy names and, if it keeps
+    its states from call to call, `reset_states`; for bare
     weights `serving_default` (inputs to outputs and final states), `with_lengths` (the same with
     `sequence_length`, semantics of TensorFlow 1) and, unless a layer runs in both directions,
     `step` (one time step, states in and out).
     """
     module = tf.Module()
     module.model_variables = [variable.value for variable in built.keras_model.weights]
+    # Dropout's random states too: inference does not use them, but its graph mentions them.
+    module.other_variables = [variable.value for variable in built.keras_model.variables]
+    module.states = [variable.value for variable in kept_states(built)]
     module.endpoints = {name: _function(endpoint) for name, endpoint in endpoints(built).items()}
     signatures = {name: f.get_concrete_function() for name, f in module.endpoints.items()}
     tf.saved_model.save(module, str(folder / SAVED_MODEL), signatures=signatures)
@@ -37,9 +43,10 @@ def save(built: BuiltModel, folder: Path) -> None:
 def endpoints(built: BuiltModel) -> dict[str, Endpoint]:
     """Signatures by name: the function on named tensors, and the specs of its inputs."""
     if not built.canonical.bare_weights:
-        return {"serving_default": _whole_model(built)}
+        found = {"serving_default": _whole_model(built)}
+        return {**found, RESET: _reset(built)} if kept_states(built) else found
     found = {"serving_default": _sequences(built), "with_lengths": _with_lengths(built)}
-    if all(layer.backward is None for layer in built.canonical.recurrent_layers):
+    if not any(layer.backward for layer in built.canonical.recurrent_layers):
         found["step"] = _step(built)
     return found
 
@@ -61,14 +68,36 @@ def _whole_model(built: BuiltModel) -> Endpoint:
     def call(tensors: Tensors) -> Tensors:
         inputs = [tensors[source.name] for source in sources]
         results = built.keras_model(inputs if len(inputs) > 1 else inputs[0], training=False)
-        results = results if isinstance(results, list | tuple) else [results]
-        return dict(zip(outputs, results, strict=True))
+        return dict(zip(outputs, tf.nest.flatten(results), strict=True))
 
     specs = {
-        source.name: tf.TensorSpec([None, *source.shape], source.dtype, name=source.name)
+        source.name: tf.TensorSpec([source.batch, *source.shape], source.dtype, name=source.name)
         for source in sources
     }
     return call, specs
+
+
+def kept_states(built: BuiltModel) -> list[Any]:
+    """The variables in which stateful layers keep their states from call to call."""
+    parts = [
+        getattr(layer, direction, layer)
+        for layer in built.layers
+        for direction in ("forward_layer", "backward_layer")
+    ]
+    kept = [s for part in parts if part.stateful for s in tf.nest.flatten(part.states)]
+    return list({id(state): state for state in kept}.values())
+
+
+def _reset(built: BuiltModel) -> Endpoint:
+    states = kept_states(built)
+
+    def call(tensors: Tensors) -> Tensors:
+        del tensors
+        for state in states:
+            state.assign(tf.zeros_like(state))
+        return {"states": tf.constant(len(states))}
+
+    return call, {}
 
 
 def _input_spec(built: BuiltModel) -> tf.TensorSpec:
@@ -78,9 +107,9 @@ def _input_spec(built: BuiltModel) -> tf.TensorSpec:
 
 def _run(built: BuiltModel, x: Any, mask: Any) -> Tensors:
     """Outputs and final states of a stack of recurrent layers."""
-    names, finals = state_names(built.canonical.recurrent_layers), []
+    names, finals = state_sizes(built.canonical.recurrent_layers), []
     for layer in built.layers:
-        x, *states = layer(x, mask=mask, training=False)
+        x, *states = tf.nest.flatten(layer(x, mask=mask, training=False))
         finals += states
     return {"outputs": x, **dict(zip(names, finals, strict=True))}
 
@@ -103,26 +132,19 @@ def _with_lengths(built: BuiltModel) -> Endpoint:
 
 
 def _step(built: BuiltModel) -> Endpoint:
-    recurrent = built.canonical.recurrent_layers
-    names = state_names(recurrent)
+    sizes = state_sizes(built.canonical.recurrent_layers)
 
     def call(tensors: Tensors) -> Tensors:
         x = tensors["inputs"]
         finals: list[Any] = []
-        states = iter([tensors[name] for name in names])
-        for layer, keras_layer in zip(recurrent, built.layers, strict=True):
-            x, after = keras_layer.cell(x, [next(states) for _ in layer.kind.states])
-            finals += after if isinstance(after, list | tuple) else [after]
-        return {"outputs": x, **dict(zip(names, finals, strict=True))}
+        states = iter([tensors[name] for name in sizes])
+        for layer in built.layers:
+            for cell in getattr(layer.cell, "cells", [layer.cell]):
+                x, after = cell(x, [next(states) for _ in tf.nest.flatten(cell.state_size)])
+                finals += tf.nest.flatten(after)
+        return {"outputs": x, **dict(zip(sizes, finals, strict=True))}
 
     [source] = built.canonical.inputs
     specs = {"inputs": tf.TensorSpec([None, source.shape[-1]], source.dtype, name="inputs")}
-    return call, specs | _state_specs(recurrent)
-
-
-def _state_specs(recurrent: tuple[RecurrentLayer, ...]) -> dict[str, tf.TensorSpec]:
-    widths = [layer.forward.cell.units for layer in recurrent for _ in layer.kind.states]
-    return {
-        name: tf.TensorSpec([None, width], tf.float32, name=name)
-        for name, width in zip(state_names(recurrent), widths, strict=True)
-    }
+    states = {n: tf.TensorSpec([None, w], tf.float32, name=n) for n, w in sizes.items()}
+    return call, specs | states

@@ -14,10 +14,9 @@ import keras
 import tensorflow as tf
 
 from rnn_migrator.errors import Problem, UsageError
-from rnn_migrator.keras_model import activations, cudnn
-from rnn_migrator.keras_model.clipped import ClippedLSTMCell
+from rnn_migrator.keras_model import activations, bidirectional, cells, cudnn, heads
 
-__all__ = ["ClippedLSTMCell", "PortableGRU", "PortableLSTM", "activations"]
+__all__ = ["PortableGRU", "PortableLSTM", "activations", "bidirectional", "cells", "heads"]
 
 Tensor = Any
 Branch = Callable[[], tuple[Tensor, ...]]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from rnn_migrator.canonical import Array, CanonicalModel, RecurrentLayer
+from rnn_migrator.canonical import Array, CanonicalModel
 from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError
-from rnn_migrator.keras_model.build import BuiltModel
-from rnn_migrator.keras_model.export import KERAS_FILE, SAVED_MODEL, endpoints
+from rnn_migrator.keras_model.build import BuiltModel, keras_name
+from rnn_migrator.keras_model.export import KERAS_FILE, RESET, SAVED_MODEL, endpoints
 from rnn_migrator.keras_model.targets import Target
 
 _DAMAGE = (
@@ -29,8 +29,14 @@ _DAMAGE = (
     tf.errors.OpError,
 )
 
-Signatures = Callable[[str, Mapping[str, Array]], dict[str, Array]]
-"""(signature, inputs by name) to outputs by name."""
+
+class Signatures(Protocol):
+    """A model, called by signature."""
+
+    def __call__(
+        self, signature: str, inputs: Mapping[str, Array], calls: int = 1
+    ) -> dict[str, Array]:
+        """Outputs by name of the last of some calls in a row, the first from zero states."""
 
 
 def open_saved_model(folder: Path) -> Signatures:
@@ -42,12 +48,15 @@ def open_saved_model(folder: Path) -> Signatures:
     """
     loaded = _load(folder)
 
-    def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def call(signature: str, inputs: Mapping[str, Array], calls: int = 1) -> dict[str, Array]:
         if signature not in loaded.signatures:
             raise _unreadable(folder, ValueError(f"no signature {signature!r}"))
         function = loaded.signatures[signature]
         _check_inputs(f"{folder}, {signature}", function.structured_input_signature[1], inputs)
-        results = function(**{name: tf.constant(array) for name, array in inputs.items()})
+        if RESET in loaded.signatures:
+            loaded.signatures[RESET]()
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        results = [function(**tensors) for _ in range(calls)][-1]
         return {name: tensor.numpy() for name, tensor in results.items()}
 
     return call
@@ -89,13 +98,20 @@ def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> S
         return open_saved_model(folder / SAVED_MODEL)
     model = _load_keras(folder / KERAS_FILE)
     _check_same_variables(folder, model)
-    recurrent = [n.layer for n in canonical.nodes if isinstance(n.layer, RecurrentLayer)]
-    found = tuple(model.get_layer(layer.name.replace("/", "_")) for layer in recurrent)
+    layers = {layer.name: layer for layer in model._flatten_layers()}
+    found = tuple(
+        layers[keras_name(layer.name)]
+        for layer in canonical.recurrent_layers
+        if canonical.bare_weights or layer.stateful
+    )
     by_name = endpoints(BuiltModel(canonical, model, found, ()))
 
-    def call(signature: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def call(signature: str, inputs: Mapping[str, Array], calls: int = 1) -> dict[str, Array]:
         run, _ = by_name[signature]
-        results = run({name: tf.constant(array) for name, array in inputs.items()})
+        if RESET in by_name:
+            by_name[RESET][0]({})
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        results = [run(tensors) for _ in range(calls)][-1]
         return {name: np.asarray(tensor) for name, tensor in results.items()}
 
     return call
