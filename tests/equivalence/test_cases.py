@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_migrator.canonical import CanonicalModel, state_names
+from rnn_migrator.canonical import CanonicalModel, state_sizes
 from rnn_migrator.equivalence.cases import Case, probe_cases, recorded_case
 from rnn_migrator.errors import ExitStatus, UnreadableError, UsageError
 from tests.equivalence.lab import LAB, LabModel
@@ -201,7 +201,7 @@ def test_the_goldens_of_the_lab_are_recordings(lab: LabModel) -> None:
     for file, signature in zip(lab.golden_files, lab.goldens, strict=True):
         case = recorded_case(file, model)
         assert case.signature == signature
-        names = {"outputs", *state_names(model.recurrent_layers)}
+        names = {"outputs", *state_sizes(model.recurrent_layers)}
         known = names if model.bare_weights else set(model.outputs)
         assert case.expected is not None
         assert set(case.expected) == known

@@ -128,14 +128,14 @@ def move_forget_bias(built: BuiltModel) -> None:
 
 
 def drop_second_bias(built: BuiltModel) -> None:
-    tensors = built.canonical.recurrent_layers[0].forward.source.tensors
+    tensors = built.canonical.recurrent_layers[0].forward[0].source.tensors
     on_input, _ = np.split(tensors["bias"], 2)
     set_first(built, lambda weights: [*weights[:2], on_input])
 
 
 def keep_cudnn_blocks(built: BuiltModel) -> None:
     """As `set_weights` with the arrays of the file does it: every shape fits."""
-    tensors = built.canonical.recurrent_layers[0].forward.source.tensors
+    tensors = built.canonical.recurrent_layers[0].forward[0].source.tensors
     set_first(built, lambda weights: [tensors["kernel"], *weights[1:]])
 
 
@@ -323,7 +323,7 @@ def test_thresholds_are_those_of_the_caller(measured: Any, tight: Thresholds) ->
 
 def broken_output(model: CanonicalModel, change: Callable[[Arrays], Arrays]) -> Any:
     right = Formulas(model, np.float32).run
-    return lambda signature, inputs: change(right(signature, inputs))
+    return lambda signature, inputs, calls: change(right(signature, inputs, calls))
 
 
 @pytest.mark.parametrize(

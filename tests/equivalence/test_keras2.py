@@ -229,16 +229,47 @@ def test_the_oracle_gives_what_keras_2_gives(name: str) -> None:
         assert distance(dict(given), saved(name).answers[case.key]) < ROUNDING
 
 
-@pytest.mark.parametrize("name", [name for name in LAB if name.startswith("keras2")])
+ABSENT = {
+    "masked_directions": "those of another release",
+    "masked_stack": "those of another release",
+    "theano_masked": "those of another release",
+    "theano_conv": "does not turn the kernels",
+    "conv_lstm_channels_first": "with their channels first",
+    "lambda": "never run",
+    "time_major": "never run",
+    "subclassed": "not a Keras model",
+    "keras1_nested": "cannot load it",
+    "keras1_merged_branches": "cannot load it",
+}
+"""Where tf_keras computes something else, or would read code, by a part of the case's name."""
+
+MASK_ALIKE = [f"tfkeras{release}_masked_directions" for release in ("1_15", "2_4", "2_15")]
+"""Releases whose masked steps are those of tf_keras."""
+
+
+@pytest.mark.parametrize("name", [name for name in LAB if "keras" in name])
 def test_the_oracle_gives_the_goldens(name: str) -> None:
     lab = LAB[name]
+    reason = next((reason for part, reason in ABSENT.items() if part in name), None)
+    if reason is not None and name not in MASK_ALIKE:
+        with pytest.raises(UnsupportedError, match=reason):
+            Keras2.open(lab.recognition, [])
+        return
     oracle = Keras2.open(lab.recognition, [])
     golden = lab.goldens["serving_default"]
     given = oracle.run(Case("golden", "serving_default", golden["inputs"]))
     assert given is not None
-    assert set(given) == set(golden["outputs"])
-    for output, expected in golden["outputs"].items():
-        np.testing.assert_allclose(given[output], expected, atol=1e-6)
+    assert distance(dict(given), golden["outputs"]) < ROUNDING
+
+
+@pytest.mark.parametrize("name", ["keras2_lambda_last", "keras2_lambda_sum"])
+def test_the_code_of_a_lambda_is_not_even_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*arguments: Any) -> Any:
+        raise AssertionError("code of the file was read")
+
+    monkeypatch.setattr("marshal.loads", read)
+    with pytest.raises(UnsupportedError, match="never run"):
+        Keras2.open(LAB[name].recognition, [])
 
 
 def test_the_oracle_goes_by_the_class_the_user_named(tmp_path: Path) -> None:

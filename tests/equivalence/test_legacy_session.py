@@ -26,15 +26,20 @@ from tests.recognition.legacy_graphs import (
     WIDTH,
     BlockLstm,
     Build,
+    Flat,
     Gru,
     Lstm,
+    Rnn,
     Saved,
     Stack,
+    Ugrnn,
     dropout_by_cast,
     dropout_by_floor,
+    fuse,
     name_states,
     save,
     scan_by_hand,
+    shifted_moments,
     tensorflow_1,
     unroll,
     unroll_by_hand,
@@ -42,7 +47,7 @@ from tests.recognition.legacy_graphs import (
     variable,
 )
 
-Kernels = Sequence[Mapping[str, str]]
+Kernels = Sequence[Mapping[str, str | tuple[str, ...]]]
 
 KERNEL = "rnn/lstm_cell/kernel"
 ONE_LSTM: Kernels = [{"": KERNEL}]
@@ -65,8 +70,16 @@ class Loader:
 
 def open_loop(prefix: Path, kernels: Kernels, load: Any = None) -> LegacyLoop:
     graph = read_metagraph(prefix.with_name(prefix.name + ".meta"))
-    cells = find_cells(graph, [name for layer in kernels for name in layer.values()])
-    layers = [{d: cells[name] for d, name in layer.items()} for layer in kernels]
+    stacks = [
+        {d: (names,) if isinstance(names, str) else names for d, names in layer.items()}
+        for layer in kernels
+    ]
+    cells = find_cells(
+        graph, [name for layer in stacks for names in layer.values() for name in names]
+    )
+    layers = [
+        {d: tuple(cells[name] for name in names) for d, names in layer.items()} for layer in stacks
+    ]
     return LegacyLoop(graph, load or Loader(prefix), layers)
 
 
@@ -190,14 +203,149 @@ def test_kinds_of_lstm(tmp_path: Path, cell: Lstm) -> None:
     check(save(tmp_path, unroll(cell)), ONE_LSTM, WholeLoop)
 
 
-def test_block_op(tmp_path: Path) -> None:
-    build = unroll(BlockLstm(cell_clip=0.4, forget_bias=0.2))
+@pytest.mark.parametrize("peepholes", [False, True])
+def test_block_op(tmp_path: Path, peepholes: bool) -> None:
+    build = unroll(BlockLstm(peepholes, cell_clip=0.4, forget_bias=0.2))
     check(save(tmp_path, build, train=False), ONE_LSTM, WholeLoop)
 
 
-def test_reset_after_the_product(tmp_path: Path) -> None:
-    kernels = [{"": "rnn/gru_cell/gates/kernel"}]
-    check(save(tmp_path, unroll(Gru(reset_after=True))), kernels, WholeLoop)
+@pytest.mark.parametrize(
+    ("cell", "kernel"),
+    [
+        (Gru(reset_after=True), "rnn/gru_cell/gates/kernel"),
+        (Rnn(activation=tf.nn.softsign), "rnn/basic_rnn_cell/kernel"),
+        (Ugrnn(forget_bias=0.3), "rnn/ugrnn_cell/kernel"),
+        (Lstm(norms="icfos"), KERNEL),
+        (Lstm(norms="icfos", moments=shifted_moments), KERNEL),
+        (Lstm(order="cfo", coupled=True, peepholes=True, projection=4), KERNEL),
+    ],
+)
+@pytest.mark.parametrize(("loop", "way"), [(unroll, WholeLoop), (unroll_by_hand, IteratedStep)])
+def test_other_kinds_of_cell(tmp_path: Path, cell: Any, kernel: str, loop: Any, way: Any) -> None:
+    saved = save(tmp_path, loop(cell))
+    if way is WholeLoop:
+        check(saved, [{"": kernel}], way)
+    else:
+        with open_loop(saved.prefix, [{"": kernel}]) as legacy:
+            assert legacy.how == way.how
+            assert error(legacy.run(saved.inputs), saved.answers) <= TOLERANCE
+
+
+def test_eleven_layers(tmp_path: Path) -> None:
+    saved = save(tmp_path, unroll(Stack(tuple(Rnn(3) for _ in range(11)))), train=False)
+    check(saved, layers_in(11, "rnn/cell_{}/basic_rnn_cell/kernel"), WholeLoop)
+    swapped = list(layers_in(11, "rnn/cell_{}/basic_rnn_cell/kernel"))
+    swapped[1], swapped[10] = swapped[10], swapped[1]
+    with pytest.raises(UnsupportedError, match="takes the output of the one before as it is"):
+        open_loop(saved.prefix, swapped)
+
+
+@pytest.mark.parametrize("names", [None, {"rnn/lstm_cell/bias/part_0": "first"}])
+def test_variables_in_parts(tmp_path: Path, names: dict[str, str] | None) -> None:
+    """Saved as one tensor, or each part by itself."""
+
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        with v1.variable_scope("", partitioner=v1.fixed_size_partitioner(2)):
+            return unroll(Lstm(peepholes=True, projection=4))(inputs, lengths)
+
+    check(save(tmp_path, build, names=names), ONE_LSTM, WholeLoop)
+
+
+def test_states_in_one_tensor(tmp_path: Path) -> None:
+    cells = (Lstm(), Lstm(4, projection=2), Lstm(3))
+    flat = Flat(Stack(tuple(Flat(cell) for cell in cells)))
+
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        start = flat.zero_state(tf.shape(inputs)[0], tf.float32)
+        outputs, state = v1.nn.dynamic_rnn(flat, inputs, lengths, initial_state=start, scope="rnn")
+        sizes = [size for cell in cells for size in cell.state_size]
+        parts = tf.split(state, sizes, axis=1)
+        return {"outputs": outputs, **name_states(list(zip(parts[::2], parts[1::2], strict=True)))}
+
+    kernels = layers_in(3, "rnn/cell_{}/lstm_cell/kernel")
+    check(save(tmp_path, build), kernels, IteratedStep)
+
+
+# Ops that run whole sequences.
+
+FUSED = "the ops of the legacy graph that run whole sequences, one after the other"
+
+
+@pytest.mark.parametrize("options", [{"cell_clip": -1.0}, {"use_peephole": True, "cell_clip": 0.4}])
+def test_fused_layers(tmp_path: Path, options: dict[str, Any]) -> None:
+    saved = save(tmp_path, fuse((5, 4), forget_bias=0.2, **options), train=False)
+    with open_loop(saved.prefix, [{"": "0/kernel"}, {"": "1/kernel"}]) as legacy:
+        assert legacy.how == FUSED
+        assert error(legacy.run(saved.inputs, saved.lengths), saved.answers) <= TOLERANCE
+        assert error(legacy.run(saved.inputs), saved.answers) > FAR_OFF
+
+
+def test_fused_layers_both_ways(tmp_path: Path) -> None:
+    saved = save(tmp_path, fuse((5, 4), reversing=True), train=False)
+    kernels = [{d: f"{d}_{layer}/kernel" for d in ("fw", "bw")} for layer in range(2)]
+    with open_loop(saved.prefix, kernels) as legacy:
+        assert error(legacy.run(saved.inputs, saved.lengths), saved.answers) <= TOLERANCE
+        states = {"fw_c_0": np.ones((BATCH, 5), np.float32)}
+        assert error(legacy.run(saved.inputs, saved.lengths, states), saved.answers) > FAR_OFF
+
+
+def test_fused_layer_of_one_step_at_a_time(tmp_path: Path) -> None:
+    """Feeding back the states of every step is the same as running the whole sequence."""
+    saved = save(tmp_path, fuse(with_lengths=False), train=False)
+    with open_loop(saved.prefix, [{"": "0/kernel"}]) as legacy:
+        states: dict[str, Array] = {}
+        for time in range(TIME):
+            step = legacy.run(saved.inputs[:, time : time + 1], None, states)
+            states = {name: step[name] for name in ("h_0", "c_0")}
+            assert (
+                np.abs(step["outputs"][:, 0] - saved.answers["outputs"][:, time]).max() <= TOLERANCE
+            )
+
+
+def test_loop_over_a_fused_layer(tmp_path: Path) -> None:
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        below = fuse()(inputs, lengths)
+        above = unroll(Lstm(4))(below["outputs"], lengths)
+        states = {"h_1": above["h_0"], "c_1": above["c_0"]}
+        return {**below, **states, "outputs": above["outputs"]}
+
+    check(save(tmp_path, build, train=False), [{"": "0/kernel"}, {"": KERNEL}], IteratedStep)
+
+
+def test_fused_layer_that_takes_batch_for_time(tmp_path: Path) -> None:
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        swapped = tf.transpose(
+            unroll(Lstm(), with_lengths=False)(inputs, lengths)["outputs"], [1, 0, 2]
+        )
+        return {"outputs": fuse(with_lengths=False)(swapped, lengths)["outputs"]}
+
+    saved = save(tmp_path, build, train=False)
+    with pytest.raises(UnsupportedError, match="takes the output of the one before as it is"):
+        open_loop(saved.prefix, [{"": KERNEL}, {"": "0/kernel"}])
+
+
+# Several cells in each direction.
+
+
+def test_stacks_in_both_directions(tmp_path: Path) -> None:
+    def build(inputs: Any, lengths: Any) -> dict[str, Any]:
+        cells = [Stack((Lstm(), Lstm(4, projection=2))) for _ in range(2)]
+        (fw, bw), (fw_states, bw_states) = v1.nn.bidirectional_dynamic_rnn(
+            *cells, inputs, lengths, dtype=tf.float32, scope="both"
+        )
+        above = v1.nn.dynamic_rnn(
+            Gru(3), tf.concat([fw, bw], axis=2), lengths, dtype=tf.float32, scope="above"
+        )
+        states = {**name_states(fw_states, "fw_"), **name_states(bw_states, "bw_")}
+        return {"outputs": above[0], **states, "h_2": above[1]}
+
+    saved = save(tmp_path, build)
+    name = "both/{}/cell_{}/lstm_cell/kernel"
+    stacks = {d: tuple(name.format(d, index) for index in range(2)) for d in ("bw", "fw")}
+    check(saved, [stacks, {"": "above/gru_cell/gates/kernel"}], WholeLoop)
+    for wrong in ({d: names[::-1] for d, names in stacks.items()}, {"": stacks["fw"]}):
+        with pytest.raises(UnsupportedError, match="takes the output of the one before as it is"):
+            open_loop(saved.prefix, [wrong, {"": "above/gru_cell/gates/kernel"}])
 
 
 @pytest.mark.parametrize("dropout", [dropout_by_floor, dropout_by_cast])

@@ -9,11 +9,18 @@ import pytest
 
 from rnn_migrator.keras_model.build import build_model
 from rnn_migrator.keras_model.targets import Target
-from rnn_migrator.lineage.tensor_map import tensor_map
+from rnn_migrator.lineage.tensor_map import TensorLink, tensor_map
 from rnn_migrator.readers import array_digest, open_artifact
 from rnn_migrator.recognition.recognise import recognise
 from rnn_migrator.recognition.settings import parse_settings
 from tests.equivalence.lab import LAB, LabModel, recognised
+
+
+def links_of(name: str) -> list[TensorLink]:
+    """The links of a lab model."""
+    recognition = LAB[name].recognition
+    return tensor_map(recognition.model, recognition.artifact)
+
 
 labs = pytest.mark.parametrize("lab", LAB.values(), ids=LAB)
 
@@ -21,7 +28,7 @@ labs = pytest.mark.parametrize("lab", LAB.values(), ids=LAB)
 @labs
 def test_every_source_is_a_tensor_of_the_artifact(lab: LabModel) -> None:
     artifact = open_artifact(lab.case.source, lab.case.architecture)
-    links = tensor_map(lab.recognition.model)
+    links = tensor_map(lab.recognition.model, lab.recognition.artifact)
     assert links
     for link in links:
         assert link.sources
@@ -34,7 +41,9 @@ def test_every_target_is_a_weight_of_the_converted_model(lab: LabModel) -> None:
     built = build_model(lab.recognition.model, Target.PORTABLE)
     written = {array_digest(weight) for weight in built.keras_model.get_weights()}
     targets = [
-        digest for link in tensor_map(lab.recognition.model) for digest in link.targets.values()
+        digest
+        for link in tensor_map(lab.recognition.model, lab.recognition.artifact)
+        for digest in link.targets.values()
     ]
     assert set(targets) == written
 
@@ -47,16 +56,18 @@ def test_every_tensor_that_was_read_is_named_once(lab: LabModel) -> None:
         read.append(name)
         return artifact.load(name)
 
-    artifact = lab.recognition.artifact
+    artifact = open_artifact(lab.case.source, lab.case.architecture)
     spied = dataclasses.replace(artifact, load=load)
     settings = [f"{key}={value}" for key, value in lab.case.settings.items()]
     settings += [f"scope={lab.scope}"] if lab.scope else []
-    links = tensor_map(recognise(spied, parse_settings(settings)).model)
-    assert sorted(name for link in links for name in link.sources) == sorted(read)
+    found = recognise(spied, parse_settings(settings))
+    taken = set(read)
+    links = tensor_map(found.model, lab.recognition.artifact)
+    assert {name for link in links for name in link.sources} == taken
 
 
 def test_layers_and_directions_are_named() -> None:
-    layers = [link.layer for link in tensor_map(LAB["keras2_bidirectional_lstm"].recognition.model)]
+    layers = [link.layer for link in links_of("keras2_bidirectional_lstm")]
     assert layers == [
         "bidirectional_1/fw",
         "bidirectional_1/bw",
@@ -68,7 +79,7 @@ def test_layers_and_directions_are_named() -> None:
 
 def test_a_layer_without_weights_is_not_in_it() -> None:
     for lab in LAB.values():
-        for link in tensor_map(lab.recognition.model):
+        for link in tensor_map(lab.recognition.model, lab.recognition.artifact):
             assert link.sources, link.layer
 
 
@@ -87,29 +98,26 @@ def test_a_layer_without_weights_is_not_in_it() -> None:
     ],
 )
 def test_the_lossy_step_is_told(name: str, notes: list[str]) -> None:
-    assert [link.note for link in tensor_map(LAB[name].recognition.model)] == notes
+    assert [link.note for link in links_of(name)] == notes
 
 
 def test_a_weight_that_changes_shows_at_both_ends() -> None:
-    model = LAB["tf1_basic_lstm_fb1"].recognition.model
-    other = LAB["tf1_basic_lstm_fb2"].recognition.model
-    [one], [two] = tensor_map(model), tensor_map(other)
+    [one], [two] = links_of("tf1_basic_lstm_fb1"), links_of("tf1_basic_lstm_fb2")
     assert set(one.sources.values()).isdisjoint(two.sources.values())
     assert set(one.targets.values()).isdisjoint(two.targets.values())
 
 
 def test_the_forget_bias_shows_in_the_target_only() -> None:
     case = LAB["tf1_basic_lstm_fb1"].case
-    [one], [two] = (
-        tensor_map(recognised(case, "", f"forget_bias={value}").model) for value in (0, 1)
-    )
+    found = [recognised(case, "", f"forget_bias={value}") for value in (0, 1)]
+    [one], [two] = (tensor_map(each.model, each.artifact) for each in found)
     assert one.sources == two.sources
     assert one.targets["kernel"] == two.targets["kernel"]
     assert one.targets["bias"] != two.targets["bias"]
 
 
 def test_it_goes_into_json() -> None:
-    links = tensor_map(LAB["keras2_cudnn_lstm"].recognition.model)
+    links = links_of("keras2_cudnn_lstm")
     text = json.loads(json.dumps([dataclasses.asdict(link) for link in links]))
     assert text[0]["layout"] == "keras_cudnn_lstm"
     assert list(text[0]["targets"]) == ["kernel", "recurrent_kernel", "bias"]

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, CanonicalModel, HeadLayer, ModelInput, state_names
+from rnn_migrator.canonical import (
+    Array,
+    CanonicalModel,
+    HeadLayer,
+    ModelInput,
+    TimeDistributed,
+    state_sizes,
+)
 from rnn_migrator.errors import Problem, UsageError, raise_all
 from rnn_migrator.readers.array_dump import load_npz
 
@@ -25,12 +32,14 @@ class Case:
       signature: `serving_default`, `with_lengths` or `step`.
       inputs: By the names of the signature.
       expected: Outputs that the original framework recorded, by the names of the signature.
+      calls: How often in a row the signature is called, from zero states; the last call counts.
     """
 
     key: str
     signature: str
     inputs: Mapping[str, Array]
     expected: Mapping[str, Array] | None = None
+    calls: int = 1
 
 
 def probe_cases(model: CanonicalModel) -> list[Case]:
@@ -46,7 +55,7 @@ def probe_cases(model: CanonicalModel) -> list[Case]:
 
 
 def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
-    width = model.recurrent_layers[0].forward.cell.input_size
+    width = model.recurrent_layers[0].input_size
 
     def normal(*shape: int) -> Array:
         return rng.normal(size=(*shape, width)).astype(np.float32)
@@ -62,33 +71,37 @@ def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
     yield Case("ragged", "with_lengths", ragged)
     empty = {"inputs": normal(2, _SHORT), "sequence_length": np.zeros(2, np.int32)}
     yield Case("all empty", "with_lengths", empty)
-    if all(layer.backward is None for layer in model.recurrent_layers):
+    if not any(layer.backward for layer in model.recurrent_layers):
         yield Case("states", "step", {"inputs": normal(_BATCH), **_random_states(model, rng)})
 
 
 def _random_states(model: CanonicalModel, rng: np.random.Generator) -> dict[str, Array]:
-    layers = model.recurrent_layers
-    widths = [layer.forward.cell.units for layer in layers for _ in layer.kind.states]
     return {
         name: rng.uniform(-1, 1, size=(_BATCH, width)).astype(np.float32)
-        for name, width in zip(state_names(layers), widths, strict=True)
+        for name, width in state_sizes(model.recurrent_layers).items()
     }
 
 
 def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
-    def inputs(batch: int, scale: float) -> dict[str, Array]:
+    fixed = next((source.batch for source in model.inputs if source.batch), None)
+    batch = fixed or _BATCH
+
+    def inputs(scale: float, batch: int = batch) -> dict[str, Array]:
         return {s.name: _input(model, s, batch, scale, rng) for s in model.inputs}
 
     kinds = {"ordinary": 1.0, "saturating": 10.0, "zero": 0.0}
     for kind, scale in kinds.items():
-        yield Case(kind, "serving_default", inputs(_BATCH, scale))
-    yield Case("single row", "serving_default", inputs(1, 1.0))
+        yield Case(kind, "serving_default", inputs(scale))
+    if any(layer.stateful for layer in model.recurrent_layers):
+        yield Case("third call in a row", "serving_default", inputs(1.0), calls=3)
+    if fixed is None:
+        yield Case("single row", "serving_default", inputs(1.0, 1))
     padding = {s.name: value for s in model.inputs for value in _padding(model, s)}
     if padding:
-        padded = inputs(_BATCH, 1.0)
+        padded = inputs(1.0)
         for name, value in padding.items():
             steps = np.arange(padded[name].shape[1])
-            lengths = np.linspace(0, len(steps), _BATCH).astype(int)
+            lengths = np.linspace(0, len(steps), batch).astype(int)
             padded[name][steps >= lengths[:, None]] = value
         yield Case("padded", "serving_default", padded)
 
@@ -105,25 +118,32 @@ def _input(
     return (ids if scale else np.zeros(shape)).astype(source.dtype)
 
 
+def _readers(model: CanonicalModel, source: ModelInput) -> Iterator[HeadLayer]:
+    """The layers that read an input, through layers that only spread it over time steps."""
+    for node in model.nodes:
+        if source.name not in node.inbound:
+            continue
+        if isinstance(node.layer, HeadLayer):
+            yield node.layer
+        elif isinstance(node.layer, TimeDistributed):
+            yield from _readers(node.layer.inner, node.layer.inner.inputs[0])
+
+
 def _padding(model: CanonicalModel, source: ModelInput) -> Iterator[float]:
     """The value of a masked step, where a layer makes a mask of an input."""
-    for node in model.nodes:
-        layer = node.layer
-        if isinstance(layer, HeadLayer) and source.name in node.inbound:
-            if layer.class_name == "Masking":
-                yield float(layer.config.get("mask_value", 0.0))
-            elif layer.config.get("mask_zero"):
-                yield 0.0
+    for layer in _readers(model, source):
+        if layer.class_name == "Masking":
+            yield float(layer.config.get("mask_value", 0.0))
+        elif layer.config.get("mask_zero"):
+            yield 0.0
 
 
 def _vocabulary(model: CanonicalModel, source: ModelInput) -> int | None:
     """How many ids an input may hold, if an embedding reads it."""
     sizes = [
-        int(node.layer.config["input_dim"])
-        for node in model.nodes
-        if source.name in node.inbound
-        and isinstance(node.layer, HeadLayer)
-        and node.layer.class_name == "Embedding"
+        int(layer.config["input_dim"])
+        for layer in _readers(model, source)
+        if layer.class_name == "Embedding"
     ]
     return min(sizes, default=None)
 
@@ -159,10 +179,8 @@ def _signature_inputs(model: CanonicalModel, signature: str) -> dict[str, ModelI
         inputs["sequence_length"] = ModelInput("sequence_length", (), "int32")
     if signature == "step":
         layers = model.recurrent_layers
-        inputs["inputs"] = ModelInput("inputs", (layers[0].forward.cell.input_size,))
-        widths = [layer.forward.cell.units for layer in layers for _ in layer.kind.states]
-        states = zip(state_names(layers), widths, strict=True)
-        inputs |= {name: ModelInput(name, (width,)) for name, width in states}
+        inputs["inputs"] = ModelInput("inputs", (layers[0].input_size,))
+        inputs |= {name: ModelInput(name, (n,)) for name, n in state_sizes(layers).items()}
     return inputs
 
 
@@ -183,7 +201,7 @@ def _name_problems(
 ) -> list[Problem]:
     known = set(model.outputs)
     if model.bare_weights:
-        known = {"outputs", *state_names(model.recurrent_layers)}
+        known = {"outputs", *state_sizes(model.recurrent_layers)}
     problems = []
     if set(inputs) != set(wanted):
         problems.append(_names(file, "inputs in:NAME for", set(wanted), inputs))

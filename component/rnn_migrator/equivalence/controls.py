@@ -7,7 +7,7 @@ comparison that would let one of them pass has no power on this model and these 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,14 @@ from rnn_migrator.canonical import (
     CanonicalModel,
     Cell,
     CellKind,
-    Direction,
     Fact,
-    Node,
+    HeadLayer,
+    LegacyCell,
     Origin,
     RecurrentLayer,
-    SourceCell,
+    map_recurrent,
 )
-from rnn_migrator.layouts.stock_keras import stock_layout, stock_weights
+from rnn_migrator.layouts.canonical_form import as_source
 
 Mutation = Callable[[Cell], Cell | None]
 
@@ -35,13 +35,26 @@ def broken_models(model: CanonicalModel) -> dict[str, CanonicalModel]:
     wrong masked output.
     """
     broken = {}
+    past_matters = not _begins_with_single_steps(model)
     for name, mutation in _MUTATIONS.items():
-        mutant = _mutate(model, mutation)
+        mutant = _mutate(model, mutation) if past_matters or name not in _OF_THE_PAST else None
         if mutant is not None:
             broken[name] = mutant
     if model.bare_weights:
         broken["masked output repeated"] = _repeat_masked_output(model)
     return broken
+
+
+_OF_THE_PAST = ("forget bias off by one", "recurrent kernel transposed")
+"""Mistakes that no input can show where every sequence is a single step from zeros."""
+
+
+def _begins_with_single_steps(model: CanonicalModel) -> bool:
+    """Whether the first recurrent layer only ever takes one step, without states from before."""
+    short = {source.name for source in model.inputs if source.shape[:1] == (1,)}
+    first = next(node for node in model.nodes if not isinstance(node.layer, HeadLayer))
+    kept = isinstance(first.layer, RecurrentLayer) and first.layer.stateful
+    return first.inbound[0] in short and not kept and not first.initial_state
 
 
 def _swap(one: str, other: str) -> Mutation:
@@ -56,27 +69,38 @@ def _swap(one: str, other: str) -> Mutation:
 
 
 def _forget_bias_off_by_one(cell: Cell) -> Cell | None:
-    if cell.kind is not CellKind.LSTM:
+    if "forget_bias" not in cell.facts:
         return None
-    forget = cell.gates["forget"]
-    moved = dataclasses.replace(forget, bias=forget.bias + np.float32(1.0))
-    return dataclasses.replace(cell, gates={**cell.gates, "forget": moved})
+    return dataclasses.replace(cell, forget_bias=_control(cell.forget_bias.value + 1.0))
+
+
+def _peepholes_lost(cell: Cell) -> Cell | None:
+    return dataclasses.replace(cell, peepholes={}) if cell.peepholes else None
+
+
+def _recurrent_kernel_transposed(cell: Cell) -> Cell | None:
+    if cell.kind is not CellKind.RNN or cell.units == 1:
+        return None  # the other kinds have gates to swap
+    gate = cell.gates["candidate"]
+    turned = dataclasses.replace(gate, recurrent=gate.recurrent.T)
+    return dataclasses.replace(cell, gates={"candidate": turned})
 
 
 def _second_bias_lost(cell: Cell) -> Cell | None:
     if all(gate.recurrent_bias is None for gate in cell.gates.values()):
         return None
     gates = {
-        name: dataclasses.replace(gate, recurrent_bias=np.zeros_like(gate.bias))
+        name: dataclasses.replace(gate, recurrent_bias=np.zeros_like(gate.recurrent_bias))
         for name, gate in cell.gates.items()
+        if gate.recurrent_bias is not None
     }
-    return dataclasses.replace(cell, gates=gates)
+    return dataclasses.replace(cell, gates={**cell.gates, **gates})
 
 
 def _other_gate_activation(cell: Cell) -> Cell | None:
     other = {"sigmoid": "hard_sigmoid", "hard_sigmoid": "sigmoid"}
     name = other.get(cell.recurrent_activation.value)
-    if name is None:
+    if name is None or "recurrent_activation" not in cell.facts:
         return None
     return dataclasses.replace(cell, recurrent_activation=_control(name))
 
@@ -87,10 +111,29 @@ def _keras3_hard_sigmoid(cell: Cell) -> Cell | None:
     return dataclasses.replace(cell, recurrent_activation=_control("keras3_hard_sigmoid"))
 
 
+def _other_update(cell: Cell) -> Cell | None:
+    other = {"state": "candidate", "candidate": "state"}
+    if "update_keeps" not in cell.facts:
+        return None
+    return dataclasses.replace(cell, update_keeps=_control(other[cell.update_keeps.value]))
+
+
+def _other_reset(cell: Cell) -> Cell | None:
+    if "update_keeps" not in cell.facts or cell.units == 1:
+        return None  # a class leaves no choice; a product of one unit makes no difference
+    return dataclasses.replace(cell, reset_after=_control(not cell.reset_after.value))
+
+
 _MUTATIONS: dict[str, Mutation] = {
     "candidate and forget gates swapped": _swap("candidate", "forget"),
     "input and output gates swapped": _swap("input", "output"),
+    "candidate and output gates swapped": _swap("candidate", "output"),
     "update and reset gates swapped": _swap("update", "reset"),
+    "update and candidate gates swapped": _swap("update", "candidate"),
+    "update gate the other way round": _other_update,
+    "reset before and after the product mistaken": _other_reset,
+    "recurrent kernel transposed": _recurrent_kernel_transposed,
+    "peepholes lost": _peepholes_lost,
     "forget bias off by one": _forget_bias_off_by_one,
     "second bias lost": _second_bias_lost,
     "sigmoid and hard sigmoid mistaken": _other_gate_activation,
@@ -112,26 +155,30 @@ _OTHER_VALUES: dict[str, Callable[[Any], Any]] = {
     "activation": lambda value: "softsign" if value == "tanh" else "tanh",
     "recurrent_activation": lambda value: "hard_sigmoid" if value == "sigmoid" else "sigmoid",
     "cell_clip": lambda value: 3.0 if value is None else None,  # 3.0: block cells up to 1.3
+    "proj_clip": lambda value: 3.0 if value is None else None,
 }
 
 
 def _doubt(model: CanonicalModel, name: str) -> CanonicalModel:
     """The model with another value wherever this fact is assumed."""
-    for layer in model.recurrent_layers:
-        forward = _doubted(layer.forward, name)
-        backward = layer.backward and _doubted(layer.backward, name)
-        other = dataclasses.replace(layer, forward=forward, backward=backward)
-        model = _replace_layer(model, layer, other)
-    return model
+
+    def doubted(layer: RecurrentLayer) -> RecurrentLayer:
+        forward, backward = (
+            tuple(_doubted(member, name) for member in stack)
+            for stack in (layer.forward, layer.backward)
+        )
+        return dataclasses.replace(layer, forward=forward, backward=backward)
+
+    return map_recurrent(model, doubted)
 
 
-def _doubted(direction: Direction, name: str) -> Direction:
-    source = direction.source
+def _doubted(member: LegacyCell, name: str) -> LegacyCell:
+    source = member.source
     fact = source.facts.get(name)
     if fact is None or fact.confirmed:
-        return direction
+        return member
     facts = {**source.facts, name: _control(_OTHER_VALUES[name](fact.value))}
-    return dataclasses.replace(direction, source=dataclasses.replace(source, facts=facts))
+    return dataclasses.replace(member, source=dataclasses.replace(source, facts=facts))
 
 
 def _control(value: Any) -> Fact[Any]:
@@ -139,30 +186,28 @@ def _control(value: Any) -> Fact[Any]:
 
 
 def _mutate(model: CanonicalModel, mutation: Mutation) -> CanonicalModel | None:
-    """The model with the mistake in its first recurrent layer, None where it has no place."""
-    first = model.recurrent_layers[0]
-    cell = mutation(first.forward.cell)
-    if cell is None:
-        return None
-    return _replace_layer(model, first, dataclasses.replace(first, forward=_as_direction(cell)))
+    """The model with the mistake in the first cell it has a place in, None where it has none."""
+    for _, member in model.cells():
+        cell = mutation(member.cell)
+        if cell is not None:
+            return _replace_cell(model, member, as_source(cell.folded()))
+    return None
 
 
-def _as_direction(cell: Cell) -> Direction:
-    """A cell as the converted model keeps it, in the layout of Keras."""
-    folded = cell.folded()
-    tensors = stock_weights(cell)
-    names: Mapping[str, str] = {role: role for role in tensors}
-    return Direction(folded, SourceCell(stock_layout(cell).name, tensors, names, folded.facts))
+def _replace_cell(model: CanonicalModel, old: LegacyCell, new: LegacyCell) -> CanonicalModel:
+    def replaced(layer: RecurrentLayer) -> RecurrentLayer:
+        if old not in layer.cells.values():
+            return layer
+        forward, backward = (
+            tuple(new if member is old else member for member in stack)
+            for stack in (layer.forward, layer.backward)
+        )
+        return dataclasses.replace(layer, forward=forward, backward=backward)
+
+    return map_recurrent(model, replaced)
 
 
 def _repeat_masked_output(model: CanonicalModel) -> CanonicalModel:
-    for layer in model.recurrent_layers:
-        model = _replace_layer(model, layer, dataclasses.replace(layer, zero_output_for_mask=False))
-    return model
-
-
-def _replace_layer(
-    model: CanonicalModel, old: RecurrentLayer, new: RecurrentLayer
-) -> CanonicalModel:
-    nodes = tuple(Node(new, n.inbound) if n.layer is old else n for n in model.nodes)
-    return dataclasses.replace(model, nodes=nodes)
+    return map_recurrent(
+        model, lambda layer: dataclasses.replace(layer, zero_output_for_mask=False)
+    )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +24,11 @@ from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.recognition.recognise import Recognition
 
+if TYPE_CHECKING:
+    from rnn_migrator.keras_model.reload import Signatures
+
 SCHEMA = 1
 """Version of the JSON that `Evaluation.to_json` gives."""
-
-Signatures = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
-"""A converted model: (signature, inputs by name) to outputs by name."""
 
 
 def plan_cases(recognition: Recognition, golden: Sequence[Path] = ()) -> list[Case]:
@@ -111,7 +111,7 @@ class Evaluator:
         comparison = Comparison()
         for seen in dict.fromkeys([case, *(adapted for _, adapted, _ in witnessed)]):
             given = {name: outputs for name, adapted, outputs in witnessed if adapted is seen}
-            converted = self._model(seen.signature, seen.inputs)
+            converted = self._model(seen.signature, seen.inputs, seen.calls)
             comparison = comparison.merge(self._compare(seen, {CONVERTED: converted, **given}))
         return dataclasses.replace(comparison, cases=(case.key,))
 
@@ -120,12 +120,17 @@ class Evaluator:
     ) -> dict[str, Mapping[str, Array]]:
         """What models give; the reference stands in for the converted model."""
         reference, _ = self._yardstick(case)
-        given = {name: model.run(case.signature, case.inputs) for name, model in models.items()}
+        given = {
+            name: model.run(case.signature, case.inputs, case.calls)
+            for name, model in models.items()
+        }
         return {CONVERTED: reference, **given}
 
     def _run_formulas(self, case: Case) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
         """The outputs in float64 and in float32."""
-        exact, rounded = (model.run(case.signature, case.inputs) for model in self._formulas)
+        exact, rounded = (
+            model.run(case.signature, case.inputs, case.calls) for model in self._formulas
+        )
         return exact, rounded
 
     def _compare(

@@ -8,7 +8,9 @@ carried on. Both compute with the graph's own ops and constants and the checkpoi
 
 from __future__ import annotations
 
+import abc
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from rnn_migrator.canonical import Array
 from rnn_migrator.equivalence.legacy_subgraph import Cut, Load, extract, extract_shapes
 from rnn_migrator.errors import MigrationError, Problem, UnsupportedError
 from rnn_migrator.readers.metagraph import Graph, Tensor
+from rnn_migrator.recognition.graph.block_ops import input_positions
 from rnn_migrator.recognition.graph.step import Step
 from rnn_migrator.recognition.graph.wiring import (
     LoopVariable,
@@ -28,13 +31,14 @@ from rnn_migrator.recognition.graph.wiring import (
     swaps_time,
 )
 
-Chain = list[dict[str, Step]]
-"""Steps that feed each other: per layer, by direction ("", or "fw" and "bw")."""
+Chain = list[dict[str, tuple[Step, ...]]]
+"""Steps that feed each other: per layer, by direction ("", or "fw" and "bw"), bottom to top."""
 
 Shape = list[int | None]
 
 REMEDY = "verify against recorded outputs of the legacy model, with --golden"
 _MOST_SWAPS = 4
+_FLOAT, _INT64 = 1, 9
 
 
 class Runner(Protocol):
@@ -104,6 +108,9 @@ class _Session:
 
 def _static_shape(graph: Graph, tensor: Tensor) -> Shape:
     """The shape that a tensor has in the legacy graph, empty if unknown."""
+    stated = graph.producer(tensor).attr("output_shapes")  # what a dataset's iterator gives
+    if stated is not None and not stated.shape[tensor.port].unknown_rank:
+        return [size.size if size.size >= 0 else None for size in stated.shape[tensor.port].dim]
     definition = extract_shapes(graph, tensor)
     if definition is None:
         return []
@@ -118,10 +125,13 @@ def _static_shape(graph: Graph, tensor: Tensor) -> Shape:
 
 def _states(chain: Chain) -> Iterator[tuple[str, Step, str]]:
     """Every state: its name in the signature, its step, and what the step calls it."""
-    for index, steps in enumerate(chain):
-        for direction, step in steps.items():
-            for state in step.kind.states:
-                yield _state_name(direction, state, index), step, state
+    below = 0
+    for layer in chain:
+        for direction, steps in layer.items():
+            for index, step in enumerate(steps, below):
+                for state in step.kind.states:
+                    yield _state_name(direction, state, index), step, state
+        below += len(next(iter(layer.values())))
 
 
 def _state_name(direction: str, state: str, index: int) -> str:
@@ -155,12 +165,13 @@ class WholeLoop:
 
     def __init__(self, graph: Graph, load: Load, chain: Chain) -> None:
         variables = {n: _plain_variable(graph, step, s) for n, step, s in _states(chain)}
-        ends = [_lengths(graph, step) for steps in chain for step in steps.values()]
-        self._inputs = _common_input(graph, chain[0])
+        every = (step for layer in chain for steps in layer.values() for step in steps)
+        ends = [_lengths(graph, step) for step in every]
+        self._inputs = _common_input(graph, {d: steps[0] for d, steps in chain[0].items()})
         self._lengths = list(dict.fromkeys(end for end in ends if end))
         self._outputs = {
-            f"outputs_{direction}": _output(graph, direction, step)
-            for direction, step in chain[-1].items()
+            f"outputs_{direction}": _output(graph, direction, steps[-1])
+            for direction, steps in chain[-1].items()
         }
         self._fetches = {name: sequence.tensor for name, sequence in self._outputs.items()}
         self._fetches |= {n: Tensor(variable.exit.name) for n, variable in variables.items()}
@@ -173,9 +184,7 @@ class WholeLoop:
     def _cuts(self, graph: Graph, variables: Mapping[str, LoopVariable]) -> list[Cut]:
         cuts = [Cut("inputs", self._inputs.tensor, (-1, -1, -1))]
         for index, tensor in enumerate(self._lengths):
-            node = graph.producer(tensor)
-            dtype = node.attr("dtype") or node.attr("T")
-            cuts.append(Cut(f"lengths_{index}", tensor, (-1,), dtype=dtype))
+            cuts.append(Cut(f"lengths_{index}", tensor, (-1,), dtype=_dtype(graph, tensor)))
         for name, variable in variables.items():
             # Several states may begin with the same zeros, so each gets its own way in.
             shape, enter = (-1, self.state_widths[name]), variable.enter
@@ -212,6 +221,15 @@ def _plain_variable(graph: Graph, step: Step, state: str) -> LoopVariable:
 def _lengths(graph: Graph, step: Step) -> Tensor | None:
     """The lengths that a loop takes, None if it takes none."""
     return lengths(graph, step.states["h"])
+
+
+def _dtype(graph: Graph, tensor: Tensor) -> Any:
+    """The type of a tensor, as the op states it that gives it, or else one that takes it."""
+    node = graph.producer(tensor)
+    takers = (use.node.attr("T") for use in graph.consumers(tensor))
+    listed = node.attr("output_types")
+    stated = listed.type[tensor.port] if listed is not None else None
+    return node.attr("dtype") or node.attr("T") or stated or next(filter(None, takers), None)
 
 
 def _common_input(graph: Graph, steps: Mapping[str, Step]) -> _Sequence:
@@ -265,6 +283,8 @@ def _no_loop(graph: Graph, step: Step, received: str) -> UnsupportedError:
 class IteratedStep:
     """One step of each cell, taken out of the legacy graph and iterated.
 
+    An op that computes all steps at once is run once instead.
+
     Raises:
       UnsupportedError: A step is no function of an input and states that can be fed.
     """
@@ -275,41 +295,84 @@ class IteratedStep:
 
     def __init__(self, graph: Graph, load: Load, chain: Chain) -> None:
         self.state_widths = _widths(graph, chain)
-        self._layers: list[dict[str, _StepFunction]] = []
+        names: dict[Step, dict[str, str]] = defaultdict(dict)
+        for name, step, state in _states(chain):
+            names[step][state] = name
+        self._layers: list[dict[str, list[_Function]]] = []
         try:
-            for index, steps in enumerate(chain):
-                self._layers.append({})
-                for direction, step in steps.items():
-                    names = {s: _state_name(direction, s, index) for s in step.kind.states}
-                    self._layers[-1][direction] = _StepFunction(graph, load, step, names)
+            for layer in chain:
+                self._layers.append({direction: [] for direction in layer})
+                for direction, steps in layer.items():
+                    functions = self._layers[-1][direction]
+                    for step in steps:
+                        kind = _SequenceFunction if step.is_whole else _StepFunction
+                        functions.append(kind(graph, load, step, names[step]))
         except MigrationError:
             self.close()
             raise
-        sizes = [f.fixed_batch for layer in self._layers for f in layer.values()]
+        if all(step.is_whole for step in names):
+            self.how = "the ops of the legacy graph that run whole sequences, one after the other"
+        sizes = [function.fixed_batch for function in self._functions()]
         self.fixed_batch = next((size for size in sizes if size is not None), None)
+
+    def _functions(self) -> Iterator[_Function]:
+        for layer in self._layers:
+            for functions in layer.values():
+                yield from functions
 
     def run(self, inputs: Array, ends: Array, states: Mapping[str, Array]) -> dict[str, Array]:
         """See `Runner.run`."""
         results: dict[str, Array] = {}
         for layer in self._layers:
             parts = []
-            for direction, function in layer.items():
-                ordered = _reverse(inputs, ends) if direction == "bw" else inputs
-                outputs, final = function.iterate(ordered, ends, states)
+            for direction, functions in layer.items():
+                outputs = _reverse(inputs, ends) if direction == "bw" else inputs
+                for function in functions:
+                    outputs, final = function.iterate(outputs, ends, states)
+                    results |= final
                 parts.append(_reverse(outputs, ends) if direction == "bw" else outputs)
-                results |= final
             inputs = np.concatenate(parts, axis=-1)
         return {"outputs": inputs, **results}
 
     def close(self) -> None:
         """Ends the sessions."""
-        for layer in self._layers:
-            for function in layer.values():
-                function.close()
+        for function in self._functions():
+            function.close()
 
 
-class _StepFunction:
-    """One step of a cell: its input and states to its next states."""
+class _Function(abc.ABC):
+    """A cell as a function of its input and states.
+
+    Attributes:
+      fixed_batch: Batch size that it is made for, None for any.
+    """
+
+    def __init__(self, definition: Any, step: Step, names: Mapping[str, str]) -> None:
+        self._session = _Session(definition)
+        self._fetches = step.new_states
+        self._names = names
+        self.fixed_batch: int | None = None
+
+    def iterate(
+        self, inputs: Array, ends: Array, initial: Mapping[str, Array]
+    ) -> tuple[Array, dict[str, Array]]:
+        """Outputs [batch, time, width], zeros past the end, and the final states by name."""
+        states = {state: initial[name] for state, name in self._names.items()}
+        outputs, final = self._iterate(inputs, ends, states)
+        return outputs, {self._names[state]: array for state, array in final.items()}
+
+    @abc.abstractmethod
+    def _iterate(
+        self, inputs: Array, ends: Array, states: dict[str, Array]
+    ) -> tuple[Array, dict[str, Array]]:
+        """Outputs, and the final states by the names that the step has for them."""
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class _StepFunction(_Function):
+    """One step of a cell, iterated."""
 
     def __init__(self, graph: Graph, load: Load, step: Step, names: Mapping[str, str]) -> None:
         fed = {"x": step.x, **step.states}
@@ -317,21 +380,15 @@ class _StepFunction:
             raise _no_step(graph, step, "an input and states that are not all different tensors")
         if step.projection and step.new_states["h"] == step.output:
             raise _no_step(graph, step, "an output whose projection is not part of the graph")
-        if step.node.base_op == "BlockLSTM":
-            raise _no_step(graph, step, "an op that runs over the whole sequence")
         widths = {"x": -1, **step.widths(graph)}
         cuts = [Cut(f"fed_{n}", tensor, (-1, widths[n])) for n, tensor in fed.items() if tensor]
-        wanted = step.new_states
-        self._names = names
-        self._fetches = wanted
-        self._session = _Session(extract(graph, wanted.values(), cuts, load, as_function=True))
-        self.fixed_batch = (self._session.shape(wanted["h"]) or [None])[0]
+        wanted = step.new_states.values()
+        super().__init__(extract(graph, wanted, cuts, load, as_function=True), step, names)
+        self.fixed_batch = (self._session.shape(step.new_states["h"]) or [None])[0]
 
-    def iterate(
-        self, inputs: Array, ends: Array, initial: Mapping[str, Array]
+    def _iterate(
+        self, inputs: Array, ends: Array, states: dict[str, Array]
     ) -> tuple[Array, dict[str, Array]]:
-        """Outputs [batch, time, width], zeros past the end, and the final states by name."""
-        states = {state: initial[name] for state, name in self._names.items()}
         outputs = []
         for time in range(inputs.shape[1]):
             fed = {f"fed_{state}": array for state, array in states.items()}
@@ -339,10 +396,42 @@ class _StepFunction:
             going = (time < ends)[:, np.newaxis]
             outputs.append(np.where(going, new["h"], np.float32(0.0)))
             states = {name: np.where(going, new[name], array) for name, array in states.items()}
-        return np.stack(outputs, axis=1), {self._names[s]: array for s, array in states.items()}
+        return np.stack(outputs, axis=1), states
 
-    def close(self) -> None:
-        self._session.close()
+
+class _SequenceFunction(_Function):
+    """An op that computes all steps of a sequence [time, batch, features] at once."""
+
+    def __init__(self, graph: Graph, load: Load, step: Step, names: Mapping[str, str]) -> None:
+        shapes = {"length": (), "x": (-1, -1, -1), "c": (-1, -1), "h": (-1, -1)}
+        node, positions = step.node, input_positions(step.node)
+        cuts = [
+            # States that begin with the same zeros are told apart by their places.
+            Cut(
+                f"fed_{name}",
+                node.inputs[positions[name]],
+                shape,
+                into=node.name,
+                position=positions[name],
+                dtype=_INT64 if name == "length" else _FLOAT,
+            )
+            for name, shape in shapes.items()
+        ]
+        wanted = step.new_states.values()
+        super().__init__(extract(graph, wanted, cuts, load, as_function=True), step, names)
+
+    def _iterate(
+        self, inputs: Array, ends: Array, states: dict[str, Array]
+    ) -> tuple[Array, dict[str, Array]]:
+        fed = {f"fed_{state}": array for state, array in states.items()}
+        fed |= {"fed_x": inputs.swapaxes(0, 1), "fed_length": np.array(inputs.shape[1], np.int64)}
+        new = self._session.run(self._fetches, fed)
+        # As LSTMBlockWrapper does: zeros past the end, and the states of the last valid step.
+        going = np.arange(inputs.shape[1])[:, np.newaxis] < ends
+        outputs = np.where(going[..., np.newaxis], new["h"], np.float32(0.0))
+        every = {name: np.concatenate([states[name][np.newaxis], new[name]]) for name in states}
+        final = {name: array[ends, np.arange(len(ends))] for name, array in every.items()}
+        return outputs.swapaxes(0, 1), final
 
 
 def _no_step(graph: Graph, step: Step, received: str) -> UnsupportedError:

@@ -26,9 +26,10 @@ from rnn_migrator.recognition.graph_facts import GraphCell
 
 __all__ = ["LegacyLoop"]
 
-Layer = Mapping[str, GraphCell]
-"""Cell by direction: "" for an only one, "fw" and "bw" for both."""
+Layer = Mapping[str, GraphCell | Sequence[GraphCell]]
+"""Cell by direction: "" for an only one, "fw" and "bw" for both; or several, bottom to top."""
 
+_Stacks = dict[str, tuple[GraphCell, ...]]
 _DIRECTIONS = ("", "fw", "bw")
 _MOST_CHAINS = 256
 _MOST_REASONS = 8
@@ -63,8 +64,7 @@ class LegacyLoop:
           UnsupportedError: The graph cannot act as oracle, with the reasons.
           UnreadableError: A tensor of the checkpoint cannot be read.
         """
-        ordered = [{d: layer[d] for d in _DIRECTIONS if d in layer} for layer in layers]
-        self._runner = _runner(graph, load, ordered)
+        self._runner = _runner(graph, load, [_stacks(layer) for layer in layers])
         self.how = self._runner.how
         self.fixed_batch = self._runner.fixed_batch
         self.fixed_time = self._runner.fixed_time
@@ -86,7 +86,7 @@ class LegacyLoop:
         Returns:
           "outputs" [batch, time, width of the last layer], both directions joined, zeros past the
           length; and the final states [batch, width] by name: h_0, c_0, h_1, …, or fw_h_0,
-          fw_c_0, bw_h_0, … of a layer in both directions.
+          fw_c_0, bw_h_0, … of a layer in both directions, numbered by cell from the bottom.
 
         Raises:
           UnsupportedError: The graph is not made for such a batch, or fails on it.
@@ -129,7 +129,13 @@ class LegacyLoop:
         self.close()
 
 
-def _runner(graph: Graph, load: Load, layers: Sequence[Layer]) -> Runner:
+def _stacks(layer: Layer) -> _Stacks:
+    """Every direction as a stack of cells, forwards first."""
+    found = {d: layer[d] for d in _DIRECTIONS if d in layer}
+    return {d: (c,) if isinstance(c, GraphCell) else tuple(c) for d, c in found.items()}
+
+
+def _runner(graph: Graph, load: Load, layers: Sequence[_Stacks]) -> Runner:
     """The whole loops where the layers are some, else their steps."""
     chains = list(itertools.islice(_chains(graph, layers), _MOST_CHAINS))
     reasons = [] if chains else [_unchained(graph, layers)]
@@ -142,49 +148,86 @@ def _runner(graph: Graph, load: Load, layers: Sequence[Layer]) -> Runner:
     raise UnsupportedError(*itertools.islice(dict.fromkeys(reasons), _MOST_REASONS))
 
 
-def _chains(graph: Graph, layers: Sequence[Layer]) -> Iterator[Chain]:
+def _chains(graph: Graph, layers: Sequence[_Stacks]) -> Iterator[Chain]:
     """Steps that feed each other, one of each cell; copies of the layers give several chains."""
     steps = _by_output(layers)
-    for top in itertools.product(*(cell.steps for cell in layers[-1].values())):
-        chain = [dict(zip(layers[-1], top, strict=True))]
-        for below in reversed(layers[:-1]):
-            feeding = _feeding(graph, chain[0], below, steps)
-            if feeding is None:
-                break
-            chain.insert(0, feeding)
-        if len(chain) == len(layers):
+    for tops in itertools.product(*(stack[-1].steps for stack in layers[-1].values())):
+        chain = _chain(graph, layers, dict(zip(layers[-1], tops, strict=True)), steps)
+        if chain is not None:
             yield chain
 
 
-def _by_output(layers: Sequence[Layer]) -> dict[Tensor, Step]:
-    cells = (cell for layer in layers for cell in layer.values())
+def _chain(
+    graph: Graph,
+    layers: Sequence[_Stacks],
+    tops: Mapping[str, Step] | None,
+    steps: Mapping[Tensor, Step],
+) -> Chain | None:
+    """The steps below the last ones; None if something else feeds one of them."""
+    chain: Chain = []
+    for layer in reversed(layers):
+        if chain:
+            bottoms = [stack[0] for stack in chain[0].values()]
+            tops = _feeding(graph, bottoms, layer, steps)
+        if tops is None:
+            return None
+        found = {d: _stack(graph, cells, tops[d], steps) for d, cells in layer.items()}
+        if not all(found.values()):
+            return None
+        chain.insert(0, found)
+    return chain
+
+
+def _by_output(layers: Sequence[_Stacks]) -> dict[Tensor, Step]:
+    cells = (cell for layer in layers for stack in layer.values() for cell in stack)
     return {step.new_states["h"]: step for cell in cells for step in cell.steps}
 
 
+def _stack(
+    graph: Graph, cells: Sequence[GraphCell], top: Step, steps: Mapping[Tensor, Step]
+) -> tuple[Step, ...]:
+    """The steps of cells that run together, by that of the last; none if others feed one."""
+    found = [top]
+    for cell in reversed(cells[:-1]):
+        feeding = _fed_by(graph, found[0], steps)
+        if len(feeding) != 1 or feeding[0] not in cell.steps:
+            return ()
+        found = [*feeding, *found]
+    return tuple(found)
+
+
+def _fed_by(graph: Graph, step: Step, steps: Mapping[Tensor, Step]) -> tuple[Step, ...]:
+    """The steps whose outputs a step reads; none if it reads something else."""
+    taken = sources(graph, step.x, steps, step.is_whole) if step.x else []
+    found = [steps[source.tensor] for source in taken if source.tensor in steps]
+    alike = all(
+        source.sequence == source.time_major == feeding.is_whole
+        for source, feeding in zip(taken, found, strict=False)
+    )
+    return tuple(found) if len(found) == len(taken) and alike else ()
+
+
 def _feeding(
-    graph: Graph, above: Mapping[str, Step], below: Layer, steps: Mapping[Tensor, Step]
+    graph: Graph, bottoms: Sequence[Step], below: _Stacks, steps: Mapping[Tensor, Step]
 ) -> dict[str, Step] | None:
-    """The steps of a layer that feed the steps above; None if something else feeds them."""
-    found = {
-        tuple(steps.get(source.tensor) for source in sources(graph, step.x, steps))
-        for step in above.values()
-        if step.x
-    }
+    """The last steps of a layer that feed the first steps of the one above."""
+    found = {_fed_by(graph, step, steps) for step in bottoms}
     feeding = found.pop() if len(found) == 1 else ()
     if len(feeding) != len(below):
         return None
-    known = {
-        direction: step
-        for (direction, cell), step in zip(below.items(), feeding, strict=True)
-        if step in cell.steps
-    }
-    return {d: step for d, step in known.items() if step} if len(known) == len(below) else None
+    tops = dict(zip(below, feeding, strict=True))
+    return tops if all(tops[d] in stack[-1].steps for d, stack in below.items()) else None
 
 
-def _unchained(graph: Graph, layers: Sequence[Layer]) -> Problem:
+def _unchained(graph: Graph, layers: Sequence[_Stacks]) -> Problem:
     steps = _by_output(layers)
-    firsts = [cell.steps[0] for layer in layers for cell in layer.values()]
-    taken = [source for step in firsts if step.x for source in sources(graph, step.x, steps)]
+    firsts = [c.steps[0] for layer in layers for stack in layer.values() for c in stack]
+    taken = [
+        source
+        for step in firsts
+        if step.x
+        for source in sources(graph, step.x, steps, step.is_whole)
+    ]
     return Problem(
         where=graph.path.name,
         expected="layers of which each takes the output of the one before as it is",

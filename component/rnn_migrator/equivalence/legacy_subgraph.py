@@ -21,7 +21,7 @@ Load = Callable[[str], Array]
 
 _HARMLESS = """
     Abs Add AddN AddV2 All Any BatchMatMul BatchMatMulV2 BiasAdd Cast Ceil ClipByValue Cos Div
-    DivNoNan Elu Equal Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual Less LessEqual Log
+    DivNoNan Elu Equal Exp Expm1 Floor FloorDiv FloorMod Greater GreaterEqual Inv Less LessEqual Log
     Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max Maximum Mean Min Minimum Mod Mul
     Neg NotEqual Pow Prod RealDiv Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Sin Softmax
     Softplus Softsign Sqrt Square SquaredDifference Sub Sum Tanh TruncateDiv
@@ -55,8 +55,9 @@ class Cut:
     Attributes:
       name: Of the placeholder.
       tensor: What the fed value stands for.
-      into: The one node that gets the fed value; None for every use of the tensor.
       shape: Of what will be fed, -1 for any size.
+      into: The one node that gets the fed value; None for every use of the tensor.
+      position: Which input of that node gets it; None for every one that is the tensor.
       dtype: TensorFlow's number of the type.
     """
 
@@ -64,6 +65,7 @@ class Cut:
     tensor: Tensor
     shape: tuple[int, ...]
     into: str | None = None
+    position: int | None = None
     dtype: int = _FLOAT
 
 
@@ -104,7 +106,7 @@ def extract(
             placeholder.attr["shape"].shape.dim.add(size=size)
     for node in nodes:
         if node.op in VARIABLE_OPS:
-            _write_value(graph, node, definition.node.add(), load(graph.keys[node.name]))
+            _write_value(graph, node, definition.node.add(), _value(graph, node, load))
         else:
             cutting.write(node, definition.node.add())
     return definition
@@ -135,7 +137,7 @@ class _Cutting:
     def __init__(self, graph: Graph, cuts: Sequence[Cut], as_function: bool) -> None:
         self._graph = graph
         self._as_function = as_function
-        self._names = {(cut.tensor, cut.into): cut.name for cut in cuts}
+        self._names = {(cut.tensor, cut.into, cut.position): cut.name for cut in cuts}
 
     def needed(self, fetches: Iterable[Tensor]) -> Iterator[Node]:
         """Every node that has to run, each once."""
@@ -147,15 +149,16 @@ class _Cutting:
                 seen.add(name)
                 node = self._graph.nodes[name]
                 yield node
-                inputs = self._inputs(node)
-                rest += [tensor.node for tensor in inputs if not self._fed(tensor, node)]
+                inputs = enumerate(self._inputs(node))
+                rest += [tensor.node for i, tensor in inputs if not self._fed(tensor, node, i)]
                 rest += self._controls(node)
 
     def write(self, node: Node, proto: Any) -> None:
         """Writes a node as it is in the cut graph, without device and notes of other tools."""
         proto.name = node.name
         proto.op = "Identity" if self._passes(node) else _VALUE_OPS.get(node.op, node.op)
-        proto.input.extend(self._reference(tensor, node) for tensor in self._inputs(node))
+        inputs = enumerate(self._inputs(node))
+        proto.input.extend(self._reference(tensor, node, i) for i, tensor in inputs)
         proto.input.extend(f"^{name}" for name in self._controls(node))
         if proto.op in ("Identity", "Enter", "Switch"):
             proto.attr["T"].type = self._type(node)
@@ -179,11 +182,13 @@ class _Cutting:
     def _controls(self, node: Node) -> tuple[str, ...]:
         return () if self._as_function else node.controls
 
-    def _fed(self, tensor: Tensor, user: Node) -> str | None:
-        return self._names.get((tensor, user.name)) or self._names.get((tensor, None))
+    def _fed(self, tensor: Tensor, user: Node, position: int) -> str | None:
+        places = ((user.name, position), (user.name, None), (None, None))
+        names = (self._names.get((tensor, *place)) for place in places)
+        return next(filter(None, names), None)
 
-    def _reference(self, tensor: Tensor, user: Node) -> str:
-        if name := self._fed(tensor, user):
+    def _reference(self, tensor: Tensor, user: Node, position: int) -> str:
+        if name := self._fed(tensor, user, position):
             return name
         return tensor.node if self._passes(self._graph.producer(tensor)) else tensor.as_input
 
@@ -191,6 +196,12 @@ class _Cutting:
         """Type of what a node hands on: of a variable, the type of its value."""
         source = self._graph.producer(skip(self._graph, Tensor(node.name), READ_OPS))
         return int(source.attr("dtype") if source.op in VARIABLE_OPS else node.attr("T"))
+
+
+def _value(graph: Graph, variable: Node, load: Load) -> Array:
+    """The value of a variable in the checkpoint."""
+    part = graph.parts.get(variable.name)
+    return load(part.name)[part.ranges] if part else load(graph.keys[variable.name])
 
 
 def _write_value(graph: Graph, node: Node, proto: Any, value: Array) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from rnn_migrator.canonical import CanonicalModel, Direction, HeadLayer
-from rnn_migrator.layouts.stock_keras import stock_weights
-from rnn_migrator.readers import array_digest
+from rnn_migrator.canonical import CanonicalModel, Cell, HeadLayer, LegacyCell, RecurrentLayer
+from rnn_migrator.layouts.keras_weights import keras_weights
+from rnn_migrator.readers import LegacyArtifact, array_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TensorLink:
     Attributes:
       layer: Keras layer, with "/fw" or "/bw" for a direction.
       layout: Layout of the source tensors.
-      sources: SHA-256 by name in the artifact.
+      sources: SHA-256 by name in the artifact, of the tensors as they lie in its files.
       targets: SHA-256 by weight of the Keras layer.
       note: The lossy step, where there is one.
     """
@@ -29,39 +29,52 @@ class TensorLink:
     note: str = ""
 
 
-def tensor_map(model: CanonicalModel) -> list[TensorLink]:
-    """The links of a model, first layer to last."""
-    return list(_links(model))
+def tensor_map(model: CanonicalModel, artifact: LegacyArtifact) -> list[TensorLink]:
+    """The links of a model, first layer to last.
+
+    Args:
+      model: The model.
+      artifact: What it was recognised in; read again, for the tensors as they lie in the files.
+    """
+    return list(_links(model, artifact))
 
 
-def _links(model: CanonicalModel) -> Iterator[TensorLink]:
-    for node in model.nodes:
-        layer = node.layer
-        if isinstance(layer, HeadLayer):
-            if layer.weights:
-                digests = {name: array_digest(array) for name, array in layer.weights.items()}
-                yield TensorLink(layer.name, "as it is", digests, digests)
-            continue
-        for prefix, direction in layer.directions.items():
-            where = f"{layer.name}/{prefix}" if prefix else layer.name
-            yield _link(where, direction)
+def _links(model: CanonicalModel, artifact: LegacyArtifact) -> Iterator[TensorLink]:
+    for layer in model.layers:
+        if isinstance(layer, HeadLayer) and layer.weights:
+            targets = {name: array_digest(array) for name, array in layer.weights.items()}
+            yield TensorLink(layer.name, "as it is", _stored(artifact, layer.weights), targets)
+        elif isinstance(layer, RecurrentLayer):
+            for place, member in layer.cells.items():
+                where = f"{layer.name}/{place}" if place else layer.name
+                yield _cell_link(where, member, artifact)
 
 
-def _link(where: str, direction: Direction) -> TensorLink:
-    source = direction.source
+def _cell_link(where: str, member: LegacyCell, artifact: LegacyArtifact) -> TensorLink:
     return TensorLink(
         layer=where,
-        layout=source.layout,
-        sources={name: array_digest(source.tensors[role]) for role, name in source.names.items()},
-        targets={role: array_digest(a) for role, a in stock_weights(direction.cell).items()},
-        note=_note(direction),
+        layout=member.source.layout,
+        sources=_stored(artifact, member.source.names.values()),
+        targets={role: array_digest(a) for role, a in keras_weights(member.cell).items()},
+        note=_note(member.cell),
     )
 
 
-def _note(direction: Direction) -> str:
+def _stored(artifact: LegacyArtifact, names: Iterable[str]) -> dict[str, str]:
+    """Digests of the tensors in the files, by their names there."""
+    return {
+        name: array_digest(array)
+        for wanted in names
+        for name, array in artifact.stored(wanted).items()
+    }
+
+
+def _note(cell: Cell) -> str:
     sums = []
-    if direction.cell.forget_bias.value:
-        sums.append(f"forget bias {direction.cell.forget_bias.value} summed into the bias")
-    if direction.cell.recurrent_biases and not direction.cell.folded().recurrent_biases:
+    if cell.forget_bias.value:
+        sums.append(f"forget bias {cell.forget_bias.value} summed into the bias")
+    if cell.recurrent_biases and not cell.folded().recurrent_biases:
         sums.append("two biases summed into one")
+    if cell.update_keeps.value == "candidate":
+        sums.append("update gate negated, so that it keeps the state")
     return "; ".join(sums)

@@ -6,7 +6,7 @@ every comparison) or in float32 (an estimate of what rounding alone does to this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,19 @@ import numpy as np
 from rnn_migrator.canonical import (
     Array,
     CanonicalModel,
-    Direction,
     HeadLayer,
+    LegacyCell,
+    Node,
     RecurrentLayer,
-    SourceCell,
+    Stack,
+    TimeDistributed,
+    state_sizes,
 )
 from rnn_migrator.layouts import get_layout
 from rnn_migrator.layouts.heads import HEADS
 
 Arrays = Mapping[str, Array]
+Mask = Array | None
 
 
 class Formulas:
@@ -37,19 +41,22 @@ class Formulas:
         self._model = model
         self._dtype = np.dtype(dtype)
         self._cells: dict[int, dict[str, Array]] = {}
+        self._kept: dict[RecurrentLayer, list[Array]] = {}
 
-    def run(self, signature: str, inputs: Arrays) -> dict[str, Array]:
+    def run(self, signature: str, inputs: Arrays, calls: int = 1) -> dict[str, Array]:
         """What a signature of the converted model should give.
 
         Args:
           signature: `serving_default`, `with_lengths` or `step`.
           inputs: By the names of the signature.
+          calls: How often in a row a model with stateful layers is called; the last call counts.
 
         Returns:
           Outputs by the names of the signature, in the dtype of this instance.
         """
         if not self._model.bare_weights:
-            return self._whole_model(inputs)
+            self._kept = {}
+            return [self._graph(self._model, inputs) for _ in range(calls)][-1]
         if signature == "step":
             return self._step(inputs)
         x = inputs["inputs"].astype(self._dtype)
@@ -57,87 +64,132 @@ class Formulas:
         mask = None if lengths is None else np.arange(x.shape[1]) < np.asarray(lengths)[:, None]
         return self._sequences(x, mask)
 
-    def _sequences(self, x: Array, mask: Array | None) -> dict[str, Array]:
-        states: dict[str, Array] = {}
-        for index, layer in enumerate(self._model.recurrent_layers):
-            x, finals = self._layer(layer, x, mask)
-            states |= {f"{name}_{index}": value for name, value in finals.items()}
-        return {"outputs": x, **states}
+    def _sequences(self, x: Array, mask: Mask) -> dict[str, Array]:
+        finals: list[Array] = []
+        for layer in self._model.recurrent_layers:
+            [x], states = self._recur(layer, x, mask, ())
+            finals += states
+        names = state_sizes(self._model.recurrent_layers)
+        return {"outputs": x, **dict(zip(names, finals, strict=True))}
 
     def _step(self, inputs: Arrays) -> dict[str, Array]:
         x = inputs["inputs"].astype(self._dtype)
-        states: dict[str, Array] = {}
-        for index, layer in enumerate(self._model.recurrent_layers):
-            before = {s: inputs[f"{s}_{index}"].astype(self._dtype) for s in layer.kind.states}
-            after = self._advance(layer.forward.source, x, before)
-            x = after["h"]
-            states |= {f"{name}_{index}": value for name, value in after.items()}
-        return {"outputs": x, **states}
+        names = state_sizes(self._model.recurrent_layers)
+        before = iter([inputs[name].astype(self._dtype) for name in names])
+        finals: list[Array] = []
+        for layer in self._model.recurrent_layers:
+            for member in layer.forward:
+                after = self._advance(member, x, {s: next(before) for s in member.cell.kind.states})
+                x = after["h"]
+                finals += [after[state] for state in member.cell.kind.states]
+        return {"outputs": x, **dict(zip(names, finals, strict=True))}
 
-    def _whole_model(self, inputs: Arrays) -> dict[str, Array]:
+    def _graph(self, model: CanonicalModel, inputs: Arrays) -> dict[str, Array]:
+        """The outputs of a model by name."""
         values: dict[str, Array] = {}
-        masks: dict[str, Array | None] = {}
-        for source in self._model.inputs:
+        masks: dict[str, Mask] = {}
+        for source in model.inputs:
             value = inputs[source.name]
             values[source.name] = value.astype(self._dtype) if value.dtype.kind == "f" else value
-        for node in self._model.nodes:
-            layer, name = node.layer, node.layer.name
-            arguments = [values[inbound] for inbound in node.inbound]
-            mask = _joint_mask([masks.get(inbound) for inbound in node.inbound])
-            if isinstance(layer, HeadLayer):
-                values[name] = self._head(layer, arguments)
-                masks[name] = _head_mask(layer, arguments, mask)
-            else:
-                values[name], _ = self._layer(layer, arguments[0], mask)
-                masks[name] = mask if layer.return_sequences else None
-        return {name: values[name] for name in self._model.outputs}
+        for node in model.nodes:
+            arguments = [values[name] for name in node.inbound]
+            initial = [values[name] for name in node.initial_state]
+            among = [masks.get(name) for name in node.inbound]
+            outputs, mask = self._call(node, arguments, initial, among)
+            for index, output in enumerate(outputs):
+                values[f"{node.name}:{index}" if index else node.name] = output
+            masks[node.name] = mask
+        return {name: values[value] for name, value in model.outputs.items()}
 
-    def _head(self, layer: HeadLayer, inputs: list[Array]) -> Array:
-        weights = [weight.astype(self._dtype) for weight in layer.weights.values()]
-        return HEADS[layer.class_name].formula(layer.config, weights, inputs)
+    def _call(
+        self, node: Node, inputs: list[Array], initial: list[Array], masks: list[Mask]
+    ) -> tuple[list[Array], Mask]:
+        """What a node gives, and the mask that goes with its first output."""
+        layer = node.layer
+        if isinstance(layer, HeadLayer):
+            head = HEADS[layer.class_name]
+            weights = [weight.astype(self._dtype) for weight in layer.weights.values()]
+            output = head.formula(layer.config, weights, inputs, masks)
+            return [output], head.mask(layer.config, inputs, masks)
+        if isinstance(layer, TimeDistributed):
+            return [self._every_step(layer, inputs[0])], masks[0]
+        outputs, states = self._recur(
+            layer, inputs[0], masks[0], initial or self._kept.get(layer, [])
+        )
+        if layer.stateful:
+            self._kept[layer] = states
+        mask = masks[0] if layer.return_sequences else None
+        return [*outputs, *states] if layer.return_state else outputs, mask
 
-    def _layer(
-        self, layer: RecurrentLayer, x: Array, mask: Array | None
-    ) -> tuple[Array, dict[str, Array]]:
-        """Output of a layer, and its final states by name without the layer's number."""
-        if layer.backward is None:
-            return self._direction(layer, layer.forward, x, mask, layer.go_backwards)
-        forward, fw_states = self._direction(layer, layer.forward, x, mask, False)
-        backward, bw_states = self._direction(layer, layer.backward, x, mask, True)
+    def _every_step(self, layer: TimeDistributed, x: Array) -> Array:
+        """The inner model on all steps of all rows at once."""
+        [source] = layer.inner.inputs
+        [output] = self._graph(layer.inner, {source.name: x.reshape(-1, *x.shape[2:])}).values()
+        return output.reshape(*x.shape[:2], *output.shape[1:])
+
+    def _recur(
+        self, layer: RecurrentLayer, x: Array, mask: Mask, initial: Sequence[Array]
+    ) -> tuple[list[Array], list[Array]]:
+        """Outputs of a recurrent layer (one, or two that are not merged), and its states."""
+        begins = iter(initial)
+        if not layer.backward:
+            output, states = self._run(layer, layer.forward, x, mask, layer.go_backwards, begins)
+            return [output], states
+        forward, fw_states = self._run(layer, layer.forward, x, mask, False, begins)
+        backward, bw_states = self._run(layer, layer.backward, x, mask, True, begins)
         if layer.return_sequences:
             backward = backward[:, ::-1]
-        states = {f"fw_{name}": value for name, value in fw_states.items()}
-        states |= {f"bw_{name}": value for name, value in bw_states.items()}
-        return _MERGES[layer.merge_mode](forward, backward), states
+        states = fw_states + bw_states
+        if layer.merge_mode is None:
+            return [forward, backward], states
+        return [_MERGES[layer.merge_mode](forward, backward)], states
 
-    def _direction(
+    def _run(
         self,
         layer: RecurrentLayer,
-        direction: Direction,
+        stack: Stack,
         x: Array,
-        mask: Array | None,
+        mask: Mask,
         backwards: bool,
-    ) -> tuple[Array, dict[str, Array]]:
+        initial: Iterator[Array],
+    ) -> tuple[Array, list[Array]]:
         """Runs one direction; outputs come in the order in which the steps were taken."""
-        batch, steps = x.shape[:2]
-        zeros = np.zeros((batch, direction.cell.units), self._dtype)
-        states = dict.fromkeys(layer.kind.states, zeros)
+        states = [self._initial(member, x[:, 0], initial) for member in stack]
+        zeros = np.zeros_like(states[-1]["h"])
         output, outputs = zeros, []
-        for t in reversed(range(steps)) if backwards else range(steps):
-            after = self._advance(direction.source, x[:, t], states)
+        for t in reversed(range(x.shape[1])) if backwards else range(x.shape[1]):
+            result, after = self._through(stack, x[:, t], states)
             if mask is None:
-                states, output = after, after["h"]
+                output, states = result, after
             else:
-                valid = mask[:, t, None]
-                states = {s: np.where(valid, after[s], states[s]) for s in states}
-                held = zeros if layer.zero_output_for_mask else output
-                output = np.where(valid, after["h"], held)
+                valid = mask[:, t].reshape(-1, *[1] * (zeros.ndim - 1))
+                states = [
+                    {name: np.where(valid, new[name], old[name]) for name in old}
+                    for old, new in zip(states, after, strict=True)
+                ]
+                output = np.where(valid, result, zeros if layer.zero_output_for_mask else output)
             outputs.append(output)
-        if layer.return_sequences:
-            return np.stack(outputs, axis=1), states
-        return output, states
+        finals = [array for state in states for array in state.values()]
+        return np.stack(outputs, axis=1) if layer.return_sequences else output, finals
 
-    def _advance(self, source: SourceCell, x: Array, states: Arrays) -> dict[str, Array]:
+    def _initial(self, member: LegacyCell, x: Array, given: Iterator[Array]) -> dict[str, Array]:
+        """The states to begin with: given ones as long as there are any, else zeros."""
+        zeros = get_layout(member.source.layout).zero_states(member.cell, x.astype(self._dtype))
+        return {name: next(given, zeros[name]) for name in member.cell.kind.states}
+
+    def _through(
+        self, stack: Stack, x: Array, states: list[dict[str, Array]]
+    ) -> tuple[Array, list[dict[str, Array]]]:
+        """One step through every cell of a stack: the output of the last, and all states."""
+        after = []
+        for member, before in zip(stack, states, strict=True):
+            new = self._advance(member, x, before)
+            after.append({name: new[name] for name in before})
+            x = new["h"]
+        return x, after
+
+    def _advance(self, member: LegacyCell, x: Array, states: Arrays) -> dict[str, Array]:
+        source = member.source
         if id(source) not in self._cells:
             cast = {role: tensor.astype(self._dtype) for role, tensor in source.tensors.items()}
             self._cells[id(source)] = cast
@@ -151,16 +203,3 @@ _MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "ave": lambda forward, backward: (forward + backward) / 2,
     "mul": lambda forward, backward: forward * backward,
 }
-
-
-def _joint_mask(masks: list[Array | None]) -> Array | None:
-    """The steps that every masked input keeps."""
-    present = [mask for mask in masks if mask is not None]
-    return np.logical_and.reduce(present) if present else None
-
-
-def _head_mask(layer: HeadLayer, inputs: list[Array], mask: Array | None) -> Array | None:
-    head = HEADS[layer.class_name]
-    if head.make_mask is not None:
-        return head.make_mask(layer.config, inputs[0])
-    return mask if head.passes_mask else None
