@@ -24,6 +24,8 @@ __all__ = ["ENVIRONMENTS", "Environment", "LabError", "build", "main"]
 LAB = Path(__file__).resolve().parent
 VENVS = LAB / ".venvs"
 STAMP = "installed.txt"
+PIPS = {"3.6": "pip==21.3.1"}
+"""Where the pip that comes with an interpreter is older than some of the pinned wheels."""
 
 
 class LabError(Exception):
@@ -38,11 +40,13 @@ class Environment:
         name: Name of the environment and of its file of pins.
         python: The interpreter's version, `major.minor`.
         writers: The scripts that run inside.
+        cases: How the names of the cases begin that they write.
     """
 
     name: str
     python: str
     writers: tuple[str, ...]
+    cases: tuple[str, ...]
 
     @property
     def pins(self) -> Path:
@@ -73,10 +77,75 @@ ENVIRONMENTS = (
             "tf1_lstm.py",
             "tf1_gru.py",
             "tf1_handwritten.py",
+            "tf1_handwritten_gru.py",
             "tf1_two_scopes.py",
+            "tf_cells_1_15.py",
+            "tf_cells_1_15_stored.py",
+            "tf_cells_1_15_cudnn.py",
+            "tf_cells_1_15_handwritten.py",
             "keras2_lstm.py",
             "keras2_gru.py",
+            "keras2_models.py",
+            "keras2_recurrent.py",
+            "keras2_heads.py",
+            "keras2_masked.py",
+            "tf_keras_1_15.py",
         ),
+        cases=("tf1_", "keras2_", "tfkeras1_15_"),
+    ),
+    Environment(
+        name="keras1_2",
+        python="3.6",
+        writers=("keras1_models.py", "keras1_theano.py", "tf_cells_old.py"),
+        cases=("keras1_", "tf1_0_"),
+    ),
+    Environment(
+        name="tf0_12",
+        python="3.6",
+        writers=("tf_cells_old.py",),
+        cases=("tf0_12_",),
+    ),
+    Environment(
+        name="keras2_0",
+        python="3.6",
+        writers=(
+            "keras2_0_models.py",
+            "keras2_0_theano.py",
+            "tf_keras_1_4.py",
+            "tf_cells_1_4.py",
+            "tf_cells_1_4_cudnn.py",
+        ),
+        cases=("keras2_0_", "tfkeras1_4_", "tf1_4_"),
+    ),
+    Environment(
+        name="tf1_3",
+        python="3.6",
+        writers=("tf_cells_1_3.py",),
+        cases=("tf1_3_",),
+    ),
+    Environment(
+        name="keras2_3",
+        python="3.7",
+        writers=("keras2_3_models.py",),
+        cases=("keras2_3_",),
+    ),
+    Environment(
+        name="tf_keras_1_13",
+        python="3.6",
+        writers=("tf_keras_1_13.py",),
+        cases=("tfkeras1_13_",),
+    ),
+    Environment(
+        name="tf_keras_2_4",
+        python="3.8",
+        writers=("tf_keras_2_4.py",),
+        cases=("tfkeras2_4_",),
+    ),
+    Environment(
+        name="tf_keras_2_15",
+        python="3.11",
+        writers=("tf_keras_2_15.py",),
+        cases=("tfkeras2_15_",),
     ),
 )
 
@@ -138,6 +207,8 @@ def install(environment: Environment) -> None:
     run([interpreter, "-m", "venv", str(environment.folder)])
     # The pins are complete, and the old resolver would only find reasons to disagree with them.
     pip = [str(environment.interpreter), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    if environment.python in PIPS:
+        run([*pip, "install", PIPS[environment.python]])
     run([*pip, "install", "--no-deps", "--requirement", str(environment.pins)])
     shutil.copyfile(environment.pins, environment.folder / STAMP)
 
@@ -149,7 +220,7 @@ def run(command: list[str], **variables: str) -> None:
         LabError: It failed.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    process = subprocess.run(command, env={**inherited, **variables}, check=False)
+    process = subprocess.run(command, env={**inherited, **variables}, cwd=LAB, check=False)
     if process.returncode:
         raise LabError(f"Exit status {process.returncode} from: {' '.join(command)}")
 
@@ -157,13 +228,18 @@ def run(command: list[str], **variables: str) -> None:
 def run_writer(environment: Environment, script: str, output: Path, only: str | None) -> None:
     """Runs one writer script; it makes a folder for each case it writes."""
     print(f"{environment.name}: {script}", flush=True)
-    command = [str(environment.interpreter), str(LAB / "writers" / script), "--output", str(output)]
+    # The code of a Lambda keeps the path of its file, which should not be one of this machine.
+    command = [str(environment.interpreter), f"writers/{script}", "--output", str(output)]
     if only:
         command += ["--only", only]
     run(
         command,
+        # Keras takes settings from ~/.keras, and writes them there.
+        HOME=str(output.parent / "home"),
         CUDA_VISIBLE_DEVICES="",
         PYTHONDONTWRITEBYTECODE="1",
+        # Python 3.6 saves the slices of a variable in the order of their hashes.
+        PYTHONHASHSEED="0",
         PYTHONWARNINGS="ignore",
         TF_CPP_MIN_LOG_LEVEL="3",
     )
@@ -174,6 +250,16 @@ def replace_folder(new: Path, old: Path, attic: Path) -> None:
     if old.exists():
         old.rename(attic / old.name)
     new.rename(old)
+
+
+def environments_of(case: str | None) -> list[Environment]:
+    """Returns the environments that may write a case, or all if none is named."""
+    if case is None:
+        return list(ENVIRONMENTS)
+    fitting = [e for e in ENVIRONMENTS if case.startswith(e.cases)]
+    # A release's cases also begin as those of its older namesake: `tf1_0_` with `tf1_`.
+    longest = max((p for e in fitting for p in e.cases if case.startswith(p)), key=len, default="")
+    return [environment for environment in fitting if longest in environment.cases]
 
 
 def build(output: Path, only: str | None = None) -> list[str]:
@@ -192,10 +278,10 @@ def build(output: Path, only: str | None = None) -> list[str]:
     output.mkdir(parents=True, exist_ok=True)
     written = []
     with tempfile.TemporaryDirectory(prefix=".building-", dir=output) as scratch:
-        fresh, attic = Path(scratch, "fresh"), Path(scratch, "attic")
-        fresh.mkdir()
-        attic.mkdir()
-        for environment in ENVIRONMENTS:
+        fresh, attic, home = (Path(scratch, name) for name in ("fresh", "attic", "home"))
+        for folder in (fresh, attic, home):
+            folder.mkdir()
+        for environment in environments_of(only):
             install(environment)
             for script in environment.writers:
                 run_writer(environment, script, fresh, only)

@@ -1,7 +1,5 @@
 """What every writer shares: reproducible arrays, golden files, case.json and the command line."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

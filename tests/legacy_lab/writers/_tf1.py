@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from types import MappingProxyType
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 import tensorflow as tf
-from _common import Arrays, Description, random_array, random_weight, write_golden
+from _common import Arrays, CaseWriter, Description, random_array, random_weight, write_golden
 
 CLASSES = 11
 PREFIX = "model.ckpt"
@@ -18,6 +30,7 @@ TRAINED_STEPS = 1000
 tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 
 Tensors = Dict[str, tf.Tensor]
+NameStates = Callable[[Any], Tensors]
 
 
 class Sizes(NamedTuple):
@@ -44,6 +57,32 @@ class Recurrence(NamedTuple):
     outputs: tf.Tensor
     states: Tensors
     time_major: bool = False
+
+
+class Model(NamedTuple):
+    """A recurrence and what a case says of it.
+
+    Attributes:
+        recurrence: The graph.
+        sizes: Sizes of the golden inputs.
+        seed: Seed of weights and inputs.
+        facts: What the cells were made with.
+        settings: What the artifact cannot say.
+        cell: The cell to ask for one step, or None.
+        has_meta: Whether the graph is saved too.
+        scale: Size of the weights.
+        split_state: Names the parts of a state that is one tensor, in their order.
+    """
+
+    recurrence: Recurrence
+    sizes: Sizes
+    seed: int
+    facts: Dict[str, object]
+    settings: Mapping[str, str] = MappingProxyType({})
+    cell: Optional[tf.nn.rnn_cell.RNNCell] = None
+    has_meta: bool = False
+    scale: float = 0.5
+    split_state: Optional[NameStates] = None
 
 
 @contextlib.contextmanager
@@ -76,8 +115,18 @@ def name_states(states: Sequence, prefix: str = "") -> Tensors:
     return named
 
 
+def name_state(state: Any, prefix: str = "") -> Tensors:
+    """Returns the state of a cell, or of a stack of cells, as `name_states` names it."""
+    is_stack = isinstance(state, tuple) and not isinstance(state, tf.nn.rnn_cell.LSTMStateTuple)
+    return name_states(state if is_stack else [state], prefix)
+
+
 def unroll(
-    cell: tf.nn.rnn_cell.RNNCell, sizes: Sizes, has_lengths: bool = True, time_major: bool = False
+    cell: tf.nn.rnn_cell.RNNCell,
+    sizes: Sizes,
+    has_lengths: bool = True,
+    time_major: bool = False,
+    name: NameStates = name_state,
 ) -> Recurrence:
     """Runs a cell over placeholders with dynamic_rnn."""
     inputs = sequence_placeholder(sizes.width)
@@ -85,9 +134,7 @@ def unroll(
     outputs, state = tf.nn.dynamic_rnn(
         cell, inputs, sequence_length=lengths, dtype=tf.float32, time_major=time_major
     )
-    is_stack = isinstance(cell, tf.nn.rnn_cell.MultiRNNCell)
-    states = name_states(state if is_stack else [state])
-    return Recurrence(inputs, lengths, outputs, states, time_major)
+    return Recurrence(inputs, lengths, outputs, name(state), time_major)
 
 
 def unroll_both_ways(
@@ -98,8 +145,7 @@ def unroll_both_ways(
     outputs, (forward_state, backward_state) = tf.nn.bidirectional_dynamic_rnn(
         forward, backward, inputs, sequence_length=lengths, dtype=tf.float32
     )
-    states = name_states([forward_state], "fw_")
-    states.update(name_states([backward_state], "bw_"))
+    states = dict(name_state(forward_state, "fw_"), **name_state(backward_state, "bw_"))
     return Recurrence(inputs, lengths, tf.concat(outputs, axis=-1, name="outputs"), states)
 
 
@@ -274,3 +320,90 @@ def describe_checkpoint(
         "tensors": tensors,
         "golden": golden,
     }
+
+
+def fill_variables(session: tf.Session, seed: int, scale: float = 0.5) -> None:
+    """Gives every variable its random value, and the global step its number."""
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        value = random_weight(name, shape, seed, scale) if shape else TRAINED_STEPS
+        variable.load(value, session)
+
+
+def save_variables(session: tf.Session, folder: Path) -> None:
+    """Saves every variable, without the graph."""
+    saver = tf.train.Saver(save_relative_paths=True)
+    saver.save(session, str(folder / PREFIX), write_meta_graph=False)
+
+
+def state_placeholders(size: Any) -> Any:
+    """Returns placeholders for a state of a size, nested as the size is."""
+    if isinstance(size, int):
+        return tf.placeholder(tf.float32, [None, size])
+    parts = [state_placeholders(part) for part in size]
+    is_pair = isinstance(size, tf.nn.rnn_cell.LSTMStateTuple)
+    return tf.nn.rnn_cell.LSTMStateTuple(*parts) if is_pair else tuple(parts)
+
+
+def states_before(model: Model) -> Tuple[Any, Tensors]:
+    """Returns a state of placeholders as the cell wants it, and its parts by name."""
+    size = model.cell.state_size
+    if model.split_state is None:
+        state = state_placeholders(size)
+        return state, name_state(state)
+    parts = {
+        name: tf.placeholder(tf.float32, [None, part.shape.as_list()[-1]])
+        for name, part in model.split_state(tf.zeros([1, size])).items()
+    }
+    return tf.concat(list(parts.values()), axis=1), parts
+
+
+def write_cell_step(session: tf.Session, folder: Path, model: Model) -> Dict[str, str]:
+    """Writes what a cell answers to one step from states that are not zero.
+
+    To be called after saving: no trainer's graph has such a step.
+
+    Raises:
+        ValueError: The cell made new variables, where it should use the trained ones.
+    """
+    inputs = tf.placeholder(tf.float32, [None, model.sizes.width])
+    before, states = states_before(model)
+    trained = len(tf.global_variables())
+    outputs, after = model.cell(inputs, before)
+    made = tf.global_variables()[trained:]
+    if made:
+        raise ValueError("A step must make no variables. Received: {}".format(made))
+    results = dict((model.split_state or name_state)(after), outputs=outputs)
+    arrays = step_arrays(model.sizes, states, model.seed)
+    return write_step_golden(session, folder, inputs, states, results, arrays)
+
+
+def write_goldens(session: tf.Session, folder: Path, model: Model) -> Dict[str, str]:
+    """Writes every golden of a model; returns signature to file name."""
+    files = write_sequence_goldens(session, folder, model.recurrence, model.sizes, model.seed)
+    if model.cell is not None:
+        files.update(write_cell_step(session, folder, model))
+    return files
+
+
+def model_writer(build: Callable[[], Model]) -> CaseWriter:
+    """Returns the writer of a checkpoint with nothing but a recurrence, as evaluated.
+
+    Args:
+        build: Makes the graph.
+    """
+
+    def write(folder: Path) -> Description:
+        with fresh_session() as session:
+            model = build()
+            tf.train.get_or_create_global_step()
+            if model.has_meta:
+                tf.train.Saver().export_meta_graph(str(folder / (PREFIX + ".meta")))
+            fill_variables(session, model.seed, model.scale)
+            save_variables(session, folder)
+            golden = write_goldens(session, folder, model)
+            tensors = tensor_names(model.recurrence) if model.has_meta else {}
+            description = describe_checkpoint(folder, model.facts, tensors, golden)
+            return dict(description, settings=dict(model.settings))
+
+    return write
