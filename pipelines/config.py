@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import pydantic
 
-from rnn_migrator.config import ConfigFile, ConfigPath, Section, SettingTexts, load
+from rnn_migrator.config import ConfigFile, ConfigPath, LayerConfig, Section, SettingTexts, load
 from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.store import METADATA_FILE
 from rnn_migrator.migration import Request
+from rnn_migrator.recognition.declared import DeclaredLayer
 
 _DIRECT_RUNNER = ("--runner=DirectRunner", "--direct_running_mode=in_memory")
 
@@ -24,11 +25,18 @@ class Source(Section):
       path: Checkpoint prefix or folder, Keras HDF5 file, NPZ file, or folder of CSV or NPY files.
       architecture: Keras JSON or YAML file that goes with weights-only HDF5.
       set: What the artifact cannot say, as texts `KEY=VALUE` or as a mapping.
+      layers: The recurrent layers of an array dump whose names do not tell, from the bottom.
     """
 
     path: ConfigPath
     architecture: ConfigFile | None = None
     set: SettingTexts = ()
+    layers: tuple[LayerConfig, ...] = ()
+
+    @property
+    def declared(self) -> tuple[DeclaredLayer, ...]:
+        """The layers as recognition takes them."""
+        return tuple(layer.declared() for layer in self.layers)
 
 
 class Evaluation(Section):
@@ -99,7 +107,14 @@ class MigrationConfig(Section):
     def request(self) -> Request:
         """The conversion."""
         source = self.source
-        return Request(source.path, source.architecture, source.set, self.target, self.strict)
+        return Request(
+            source.path,
+            source.architecture,
+            source.set,
+            self.target,
+            self.strict,
+            source.declared,
+        )
 
 
 def load_config(file: Path) -> MigrationConfig:

@@ -39,6 +39,7 @@ def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
         target=config.target,
         strict=config.strict,
         architecture=config.source.architecture,
+        layers=config.source.declared,
     )
     evaluator = EquivalenceEvaluator(
         legacy_model=legacy_model,

@@ -14,7 +14,7 @@ from rnn_migrator.migration import Request, convert, verify
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["arima_lstm", "charrnn_sp", "yuesheng_lstm"])
+@pytest.mark.parametrize("name", ["arima_lstm", "charrnn_sp", "wind_gru", "yuesheng_lstm"])
 def test_checkpoints_agree_with_their_own_graph(zoo: Path, tmp_path: Path, name: str) -> None:
     document = convert(Request(zoo / name), tmp_path / "out")
     assert {fact["origin"] for fact in document["facts"]} <= {"graph", "class"}

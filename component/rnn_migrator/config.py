@@ -12,6 +12,7 @@ import yaml
 
 from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.recognition.declared import DeclaredLayer
 
 
 def _beside_config(path: Path, info: pydantic.ValidationInfo) -> Path:
@@ -44,6 +45,48 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
+CellTensors = dict[str, str]
+"""Tensor by role of the layout."""
+
+
+class LayerConfig(Section):
+    """A recurrent layer whose tensors the user names, because their names do not tell.
+
+    Attributes:
+      cell_class: Class of TensorFlow 1 (key `class`) whose layout and defaults count.
+      layout: Name of a layout, instead of a class; then every fact must be set.
+      tensors: Tensors of the only direction, by role; a list of cells from the bottom for several.
+      forward: Those of the forward direction of a bidirectional layer.
+      backward: Those of the backward direction.
+      transposed: Roles whose arrays lie in the artifact with their axes swapped.
+    """
+
+    cell_class: str = pydantic.Field("", alias="class")
+    layout: str = ""
+    tensors: CellTensors | list[CellTensors] | None = None
+    forward: CellTensors | list[CellTensors] | None = None
+    backward: CellTensors | list[CellTensors] | None = None
+    transposed: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _one_or_both(self) -> LayerConfig:
+        both = self.forward is not None and self.backward is not None
+        either = self.forward is not None or self.backward is not None
+        if either != both or both == (self.tensors is not None):
+            raise ValueError("either tensors, or forward and backward")
+        return self
+
+    def declared(self) -> DeclaredLayer:
+        """The layer as recognition takes it."""
+        given = {"": self.tensors, "fw": self.forward, "bw": self.backward}
+        directions = {
+            key: cells if isinstance(cells, list) else [cells]
+            for key, cells in given.items()
+            if cells is not None
+        }
+        return DeclaredLayer(directions, self.cell_class, self.layout, self.transposed)
+
+
 class ConversionConfig(Section):
     """The file of `rnn-migrate convert --config`.
 
@@ -52,12 +95,14 @@ class ConversionConfig(Section):
       architecture: Keras JSON or YAML file that goes with weights-only HDF5.
       set: What the artifact cannot say, as texts `KEY=VALUE` or as a mapping.
       strict: Whether a mere assumption is refused.
+      layers: The recurrent layers of an array dump whose names do not tell, from the bottom.
     """
 
     target: Target | None = None
     architecture: ConfigFile | None = None
     set: SettingTexts = ()
     strict: bool = False
+    layers: tuple[LayerConfig, ...] = ()
 
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnn_migrator.canonical import HeadLayer, Node
+from rnn_migrator.canonical import HeadLayer, Node, TimeDistributed
 from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError, UsageError
 from rnn_migrator.files import atomic_folder, read_json, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.tensor_map import tensor_map
 from rnn_migrator.readers import LegacyArtifact, content_digest, open_artifact
-from rnn_migrator.recognition.recognise import Recognition, recognise
+from rnn_migrator.recognition.declared import DeclaredLayer, from_json
+from rnn_migrator.recognition.recognise import Recognition, parts, recognise
 from rnn_migrator.recognition.settings import parse_settings
 from rnn_migrator.version import environment
 
@@ -41,6 +42,7 @@ class Request:
       settings: `KEY=VALUE` texts.
       target: Where the converted model is to run.
       strict: Whether a mere assumption is refused.
+      layers: The layers of an array dump whose names do not tell, as the user declares them.
     """
 
     source: Path
@@ -48,6 +50,7 @@ class Request:
     settings: tuple[str, ...] = ()
     target: Target = Target.PORTABLE
     strict: bool = False
+    layers: tuple[DeclaredLayer, ...] = ()
 
 
 def recognise_source(request: Request) -> Recognition:
@@ -62,10 +65,15 @@ def recognise_source(request: Request) -> Recognition:
 
 def recognise_artifact(artifact: LegacyArtifact, request: Request) -> Recognition:
     """The same for an artifact that is open already."""
-    recognition = recognise(artifact, parse_settings(request.settings))
+    recognition = recognise(artifact, parse_settings(request.settings), request.layers)
     if request.strict:
         _refuse_assumptions(recognition)
     return recognition
+
+
+def recognised_parts(artifact: LegacyArtifact, request: Request) -> dict[str, str]:
+    """What is recognised of an artifact that is refused, by scope or layer."""
+    return parts(artifact, parse_settings(request.settings))
 
 
 def _refuse_assumptions(recognition: Recognition) -> None:
@@ -169,10 +177,11 @@ def _document(request: Request, recognition: Recognition, kernels: Sequence[Any]
         "schema": SCHEMA,
         "source": describe_source(request, artifact, recognition.writer),
         "settings": list(request.settings),
+        "declared": [layer.to_json() for layer in request.layers],
         "target": request.target.value,
         **describe(recognition),
         "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
-        "tensors": [dataclasses.asdict(link) for link in tensor_map(recognition.model)],
+        "tensors": [dataclasses.asdict(link) for link in tensor_map(recognition.model, artifact)],
         "model_config": artifact.model_config,
         "versions": environment(),
     }
@@ -196,6 +205,7 @@ def describe(recognition: Recognition) -> dict[str, Any]:
     """Stacks, layers and facts as JSON values."""
     return {
         "stacks": dict(recognition.stacks),
+        "notes": list(recognition.notes),
         "layers": [describe_layer(node) for node in recognition.model.nodes],
         "facts": describe_facts(recognition),
     }
@@ -206,13 +216,18 @@ def describe_layer(node: Node) -> dict[str, Any]:
     layer = node.layer
     if isinstance(layer, HeadLayer):
         return {"name": layer.name, "class": layer.class_name, "inbound": list(node.inbound)}
+    if isinstance(layer, TimeDistributed):
+        inner = [describe_layer(inside) for inside in layer.inner.nodes]
+        return {"name": layer.name, "class": "TimeDistributed", "inbound": list(node.inbound)} | {
+            "layers": inner
+        }
     return {
         "name": layer.name,
-        "class": layer.kind.name,
-        "bidirectional": layer.backward is not None,
-        "units": layer.forward.cell.units,
-        "input_size": layer.forward.cell.input_size,
-        "layout": layer.forward.source.layout,
+        "class": layer.label,
+        "bidirectional": bool(layer.backward),
+        "units": layer.forward[-1].cell.units,
+        "input_size": layer.input_size,
+        "layout": layer.forward[0].source.layout,
         "inbound": list(node.inbound),
     }
 
@@ -243,10 +258,17 @@ def source_of(source: Path, document: dict[str, Any], strict: bool = False) -> R
       document: The content of `conversion.json`.
       strict: Whether a mere assumption is refused.
     """
-    request = Request(source, None, tuple(document["settings"]), Target(document["target"]), strict)
+    request = Request(
+        source,
+        None,
+        tuple(document["settings"]),
+        Target(document["target"]),
+        strict,
+        tuple(map(from_json, document["declared"])),
+    )
     artifact = open_artifact(source)
     if document["model_config"] is not None:
-        artifact = dataclasses.replace(artifact, model_config=document["model_config"])
+        artifact = artifact.with_config(document["model_config"])
     return recognise_artifact(artifact, request)
 
 

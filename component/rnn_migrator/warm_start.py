@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, Cell, Direction, Fact, RecurrentLayer
+from rnn_migrator.canonical import Array, Cell, Fact, LegacyCell, RecurrentLayer
 from rnn_migrator.errors import (
     MigrationError,
     NotEquivalentError,
@@ -19,7 +19,7 @@ from rnn_migrator.errors import (
     raise_all,
 )
 from rnn_migrator.layouts import get_layout
-from rnn_migrator.layouts.stock_keras import stock_weights
+from rnn_migrator.layouts.keras_weights import keras_weights as weights_of
 from rnn_migrator.readers import LegacyArtifact, open_artifact
 from rnn_migrator.recognition.settings import parse_settings
 from rnn_migrator.recognition.weight_groups import take_layers
@@ -64,7 +64,7 @@ def keras_weights(
     """
     layers = _take(open_artifact(source, architecture), name, settings)
     _warn_of_assumptions(layers, ("forget_bias",))
-    return [array for cell in _cells(layers) for array in stock_weights(cell).values()]
+    return [array for cell in _cells(layers) for array in weights_of(cell).values()]
 
 
 def warm_start(
@@ -113,15 +113,15 @@ def warm_start(
         UnsupportedError, (p for where, pair in pairs.items() for p in _misfits(where, *pair))
     )
     _set_all(pairs)
-    return {where: direction.cell.facts for where, (_, direction) in pairs.items()}
+    return {where: member.cell.facts for where, (_, member) in pairs.items()}
 
 
-def _set_all(pairs: Mapping[str, tuple[Any, Direction]]) -> None:
+def _set_all(pairs: Mapping[str, tuple[Any, LegacyCell]]) -> None:
     """Sets the weights of all cells, or, if a check fails, of none."""
     before = [(cell, cell.get_weights()) for cell, _ in pairs.values()]
     try:
-        for cell, direction in pairs.values():
-            cell.set_weights(list(stock_weights(direction.cell).values()))
+        for cell, member in pairs.values():
+            cell.set_weights(list(weights_of(member.cell).values()))
         raise_all(
             NotEquivalentError,
             (p for where, (cell, d) in pairs.items() for p in _deviations(where, cell, d)),
@@ -138,12 +138,12 @@ def _take(
     return take_layers(artifact, name, parse_settings(settings))
 
 
-def _directions(layers: tuple[RecurrentLayer, ...]) -> list[Direction]:
-    return [direction for layer in layers for direction in layer.directions.values()]
+def _members(layers: tuple[RecurrentLayer, ...]) -> list[LegacyCell]:
+    return [member for layer in layers for member in layer.cells.values()]
 
 
 def _cells(layers: tuple[RecurrentLayer, ...]) -> list[Cell]:
-    return [direction.cell for direction in _directions(layers)]
+    return [member.cell for member in _members(layers)]
 
 
 def _warn_of_assumptions(
@@ -173,16 +173,16 @@ def _assumption(assumed: list[str]) -> Problem:
 
 def _pair(
     model: keras.Model, target: str, legacy: tuple[RecurrentLayer, ...]
-) -> list[tuple[Any, Direction]]:
+) -> list[tuple[Any, LegacyCell]]:
     """The Keras cells of a layer, each with the legacy cell whose weights it takes."""
     layer = _find_layer(model, target)
     cells = _keras_cells(layer)
-    directions = _directions(legacy)
+    members = _members(legacy)
     both_ways = hasattr(layer, "forward_layer")
-    bidirectional = any(part.backward is not None for part in legacy)
-    if len(cells) != len(directions) or both_ways != bidirectional:
+    bidirectional = any(part.backward for part in legacy)
+    if len(cells) != len(members) or both_ways != bidirectional:
         raise UnsupportedError(_other_structure(target, layer, len(cells), legacy))
-    return list(zip(cells, directions, strict=True))
+    return list(zip(cells, members, strict=True))
 
 
 def _find_layer(model: keras.Model, name: str) -> Any:
@@ -214,7 +214,7 @@ def _other_structure(
     target: str, layer: Any, cells: int, legacy: tuple[RecurrentLayer, ...]
 ) -> Problem:
     kinds = ", ".join(
-        f"{part.kind.name} of {part.forward.cell.units} units"
+        f"{part.label} of {part.forward[-1].cell.units} units"
         + (" in both directions" if part.backward else "")
         for part in legacy
     )
@@ -227,11 +227,11 @@ def _other_structure(
     )
 
 
-def _misfits(where: str, cell: Any, direction: Direction) -> list[Problem]:
+def _misfits(where: str, cell: Any, member: LegacyCell) -> list[Problem]:
     """Shapes that differ, which also betray another cell, a missing bias, another reset order."""
     if not cell.built:
         return [_problem(where, "a built model", "a layer without weights", "call it once first")]
-    expected = {role: array.shape for role, array in stock_weights(direction.cell).items()}
+    expected = {role: array.shape for role, array in weights_of(member.cell).items()}
     received = [tuple(weight.shape) for weight in cell.weights]
     if received == list(expected.values()):
         return []
@@ -239,7 +239,7 @@ def _misfits(where: str, cell: Any, direction: Direction) -> list[Problem]:
     return [
         _problem(
             where,
-            f"weights {wanted} for a {direction.cell.kind.name} ({_describe(direction.cell)})",
+            f"weights {wanted} for a {member.cell.kind.label} ({_describe(member.cell)})",
             f"{type(cell).__name__} with " + ", ".join(str(list(shape)) for shape in received),
             "give the layer this class, input width, units and reset_after, with bias",
         )
@@ -254,14 +254,14 @@ def _problem(where: str, expected: str, received: str, remedy: str) -> Problem:
     return Problem(f"layer {where}", expected, received, remedy)
 
 
-def _deviations(where: str, cell: Any, direction: Direction) -> list[Problem]:
+def _deviations(where: str, cell: Any, member: LegacyCell) -> list[Problem]:
     """Compares one step of the filled cell with the formula of the source in float64."""
-    source, legacy = direction.source, direction.cell
+    source, legacy = member.source, member.cell
     rng = np.random.default_rng(0)
     x = rng.normal(size=(8, legacy.input_size)).astype(np.float32)
     states = {
-        name: rng.uniform(-1, 1, size=(8, legacy.units)).astype(np.float32)
-        for name in legacy.kind.states
+        name: rng.uniform(-1, 1, size=(8, size)).astype(np.float32)
+        for name, size in legacy.state_sizes.items()
     }
     tensors = {role: array.astype(np.float64) for role, array in source.tensors.items()}
     doubles = {name: state.astype(np.float64) for name, state in states.items()}

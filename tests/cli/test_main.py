@@ -43,6 +43,15 @@ def test_inspect_lists_problems_with_remedies(cases, capsys):
     assert "encoder/rnn" in problem["received"]
     assert "--set scope=encoder/rnn" in problem["remedy"]
     assert not any("Adam" in name for name in document["tensors"])
+    assert document["parts"] == {"encoder/rnn": "2 x LSTMCell", "decoder/rnn": "1 x GRUCell"}
+
+
+@pytest.mark.parametrize("name", ["keras2_own_layer", "keras1_gone_layers"])
+def test_inspect_reports_the_rest_of_what_is_refused(cases, capsys, name):
+    assert main(["inspect", str(cases[name].source), "--json"]) == 3
+    document = _json(capsys)
+    assert document["parts"]["lstm"] == "LSTM"
+    assert len(document["problems"]) == {"keras2_own_layer": 1, "keras1_gone_layers": 3}[name]
 
 
 def test_convert_writes_three_things(converted):

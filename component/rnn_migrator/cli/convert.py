@@ -24,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the model is to run (default: portable, both in one model)",
     )
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="YAML with target, architecture, set, strict"
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="YAML with target, architecture, set, strict, layers",
     )
     for kind in ("input", "output"):
         parser.add_argument(
@@ -65,6 +68,7 @@ def _configured(request: Request, arguments: argparse.Namespace) -> Request:
         settings=config.set + request.settings,
         target=request.target if arguments.target else config.target or request.target,
         strict=request.strict or config.strict,
+        layers=tuple(layer.declared() for layer in config.layers),
     )
 
 

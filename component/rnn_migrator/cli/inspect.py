@@ -31,7 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         document |= migration.describe(recognition)
     except UnsupportedError as e:
         error = e
-        document |= {"tensors": _tensors(artifact), "problems": report.problems_json(e)}
+        document |= {
+            "parts": migration.recognised_parts(artifact, request),
+            "tensors": _tensors(artifact),
+            "problems": report.problems_json(e),
+        }
     if arguments.json:
         report.print_json(document)
     else:
@@ -43,6 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tensors(artifact: Any) -> dict[str, list[int]]:
     """Shapes by name, without optimizer slots."""
-    from rnn_migrator.recognition.tf1_names import model_variables
+    from rnn_migrator.recognition.variables import model_variables
 
     return {name: list(artifact.tensors[name].shape) for name in model_variables(artifact.tensors)}

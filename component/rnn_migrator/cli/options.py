@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnn_migrator.recognition.settings import KEYS
+
 if TYPE_CHECKING:
     from rnn_migrator.migration import Request
 
@@ -37,6 +39,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="settle what the artifact cannot say, e.g. forget_bias=1.0, "
         "'layer[1].forget_bias=0', cell_clip=none, scope=encoder",
     )
+    keys = "\n".join(f"  {key:22}{setting.help}" for key, setting in KEYS.items())
+    parser.epilog = f"keys of --set:\n{keys}\n\n{parser.epilog}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--strict", action="store_true", help="refuse values that are mere defaults of a class"
     )

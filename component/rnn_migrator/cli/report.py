@@ -56,12 +56,15 @@ def print_problems(error: MigrationError) -> None:
 def print_inspection(document: Mapping[str, Any]) -> None:
     """Prints source, layers and facts."""
     _print_source(document["source"])
-    if document.get("stacks"):
-        stacks = (f"{scope} ({what})" for scope, what in document["stacks"].items())
-        output.print(f"[bold]Stacks[/]   {escape('; '.join(stacks))}")
+    for key in ("stacks", "parts"):
+        if document.get(key):
+            found = (f"{name} ({what})" for name, what in document[key].items())
+            output.print(f"[bold]{key.title():<9}[/]{escape('; '.join(found))}")
     if "layers" in document:
         _print_layers(document)
         _print_facts(document["facts"])
+        for note in document["notes"]:
+            output.print(f"[yellow]Note[/]     {escape(note)}")
     elif "tensors" in document:
         _print_tensors(document["tensors"])
 

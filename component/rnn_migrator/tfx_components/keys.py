@@ -8,6 +8,7 @@ BLESSING = "blessing"
 EVALUATION = "evaluation"
 
 SETTINGS = "settings"
+LAYERS = "layers"
 TARGET = "target"
 STRICT = "strict"
 ARCHITECTURE = "architecture"

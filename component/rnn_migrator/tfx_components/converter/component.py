@@ -15,6 +15,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.readers import content_digest
+from rnn_migrator.recognition.declared import DeclaredLayer
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.artifacts import LegacyModel
 from rnn_migrator.tfx_components.converter.executor import Executor
@@ -26,6 +27,7 @@ class RnnConverterSpec(ComponentSpec):
 
     PARAMETERS: ClassVar[dict[str, Any]] = {
         keys.SETTINGS: ExecutionParameter(type=str),
+        keys.LAYERS: ExecutionParameter(type=str),
         keys.TARGET: ExecutionParameter(type=str),
         keys.STRICT: ExecutionParameter(type=str),
         keys.ARCHITECTURE: ExecutionParameter(type=str, optional=True),
@@ -54,6 +56,7 @@ class RnnConverter(BaseComponent):
         target: Target = Target.PORTABLE,
         strict: bool = False,
         architecture: Path | None = None,
+        layers: Sequence[DeclaredLayer] = (),
     ) -> None:
         """Makes the component.
 
@@ -66,11 +69,13 @@ class RnnConverter(BaseComponent):
           target: Where the converted model is to run.
           strict: Whether a mere assumption is refused.
           architecture: Keras JSON or YAML file that goes with weights-only HDF5.
+          layers: The layers of an array dump whose names do not tell.
         """
         spec = RnnConverterSpec(
             legacy_model=legacy_model,
             model=Channel(type=standard_artifacts.Model),
             settings=json.dumps(list(settings)),
+            layers=json.dumps([layer.to_json() for layer in layers]),
             target=target.value,
             strict=json.dumps(strict),
             architecture=str(architecture) if architecture else None,

@@ -17,6 +17,7 @@ from rnn_migrator.files import atomic_folder
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage import record
 from rnn_migrator.migration import Request, convert
+from rnn_migrator.recognition.declared import from_json
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.recording import write_properties
 
@@ -41,8 +42,8 @@ class Executor(BaseExecutor):
           output_dict: `model`: one `Model`. Its folder is an output of `rnn-migrate convert` with
             the SavedModel at `Format-Serving` (`saved_model` is a link to it); its custom
             properties say where it came from, see `record.conversion_properties`.
-          exec_properties: `settings` (JSON list), `target`, `strict` (JSON), `architecture` (path);
-            `architecture_sha256` and `converter_version` are there for the cache.
+          exec_properties: `settings` and `layers` (JSON lists), `target`, `strict` (JSON),
+            `architecture` (path); `architecture_sha256` and `converter_version` are for the cache.
 
         Raises:
           MigrationError: It cannot be converted; nothing is written.
@@ -57,6 +58,7 @@ class Executor(BaseExecutor):
             settings=tuple(json.loads(exec_properties[keys.SETTINGS])),
             target=Target(exec_properties[keys.TARGET]),
             strict=json.loads(exec_properties[keys.STRICT]),
+            layers=tuple(map(from_json, json.loads(exec_properties[keys.LAYERS]))),
         )
         sha256 = legacy_model.get_string_custom_property(record.SHA256)
         document = convert_to_artifact(request, Path(model.uri), sha256)
