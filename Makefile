@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support lock clean
+.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support verdicts lock clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -46,6 +46,9 @@ legacy-lab: setup ## Write the golden artifacts again, in the real old framework
 
 support: setup ## Write the README's support tables again, from the registries and the lab
 	.venv/bin/python -m tests.support
+
+verdicts: setup ## Judge every right and many wrong conversions of the lab, into docs/verdicts.md
+	.venv/bin/python -m tests.verdicts
 
 LOCK = $(UV) pip compile pyproject.toml --quiet --generate-hashes --annotation-style line \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -51,11 +51,12 @@ class Evaluation(Section):
     golden: tuple[ConfigFile, ...] = ()
     factor: pydantic.PositiveFloat = Thresholds.factor
     floor: pydantic.PositiveFloat = Thresholds.floor
+    noisy: pydantic.PositiveFloat = Thresholds.noisy
 
     @property
     def thresholds(self) -> Thresholds:
         """What counts as equivalent."""
-        return Thresholds(self.factor, self.floor)
+        return Thresholds(self.factor, self.floor, self.noisy)
 
 
 class Output(Section):

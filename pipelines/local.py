@@ -36,7 +36,7 @@ class RunResult:
       blessed: Whether the model may replace the old one.
       model: Folder of the converted model, an output of `rnn-migrate convert`.
       conversion: Content of its `conversion.json`.
-      evaluation_file: The `evaluation.json`.
+      evaluation_file: The `evaluation.json`; `report.html` lies beside it.
       evaluation: Its content; `reason` is the verdict in one line.
       pushed: Folder the model was pushed to, None if it is not blessed.
       cached: Components whose earlier result was taken, since nothing had changed.

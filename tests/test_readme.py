@@ -8,6 +8,7 @@ from tests.support import README, SECTIONS, parts
 
 
 @pytest.mark.slow
+@pytest.mark.tfx  # the stack that `make support` runs on
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_tables_are_up_to_date(section: str) -> None:
     _, found, _ = parts(README.read_text("utf-8"), section)

@@ -10,19 +10,21 @@ import pytest
 from rnn_migrator.canonical import Origin
 from rnn_migrator.errors import ExitStatus, UnsupportedError, UsageError
 from rnn_migrator.readers import open_artifact
-from rnn_migrator.recognition.recognise import Recognition, recognise
+from rnn_migrator.recognition.recognise import Recognition, parts, recognise
 from rnn_migrator.recognition.settings import parse_settings
 from tests.equivalence.lab import LAB
 from tests.legacy_lab.cases import Case
 from tests.recognition.artifacts import Shapes, artifact, gru, lstm, model_of
 
+BOTH = {"decoder/rnn": "1 x GRUCell", "encoder/rnn": "1 x LSTMCell"}
 TWO = lstm("encoder/rnn/lstm_cell", 3, 5) | gru("decoder/rnn/gru_cell", 4, 6)
 
 
 def refused(shapes: Shapes, *settings: str) -> str:
     with pytest.raises(UnsupportedError) as caught:
         model_of(artifact(shapes), *settings)
-    assert caught.value.status == ExitStatus.UNSUPPORTED == 3
+    assert caught.value.status is ExitStatus.UNSUPPORTED
+    assert int(caught.value.status) == 3
     return str(caught.value)
 
 
@@ -91,6 +93,31 @@ def test_all_problems_of_all_kinds_are_told_at_once() -> None:
         assert told in text
 
 
+def test_wrong_shapes_elsewhere_are_told_with_them() -> None:
+    shapes = TWO | {"encoder/rnn/lstm_cell/bias": (19,), "b/rnn/nas_cell/kernel": (8, 40)}
+    text = refused(shapes)
+    assert "NASCell" in text
+    assert "[19]" in text
+
+
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        (TWO, BOTH),
+        (TWO | {"critic/rnn/nas_cell/kernel": (8, 40)}, BOTH),
+        (TWO | {"encoder/rnn/lstm_cell/bias": (19,)}, BOTH),
+        (gru("rnn/gru_cell", 3, 5) | {"b/rnn/nas_cell/kernel": (8, 40)}, {"rnn": "1 x GRUCell"}),
+        ({"b/rnn/nas_cell/kernel": (8, 40)}, {}),
+        ({"dense/kernel": (3, 4)}, {}),
+    ],
+)
+def test_the_parts_of_a_refused_artifact_are_still_told(
+    shapes: Shapes, told: dict[str, str]
+) -> None:
+    refused(shapes)
+    assert parts(artifact(shapes), parse_settings([])) == told
+
+
 def test_the_stacks_are_described(cases: dict[str, Case]) -> None:
     found = recognised(cases["tf1_two_scopes"], "scope=encoder")
     assert found.stacks == {"decoder/rnn": "1 x GRUCell", "encoder/rnn": "2 x LSTMCell"}
@@ -138,10 +165,10 @@ def test_the_same_weights_in_four_formats_are_one_model(cases: dict[str, Case]) 
 
 @pytest.mark.parametrize("name", ["keras2_cudnn_lstm", "keras2_lstm_hard_sigmoid"])
 def test_weights_and_architecture_are_the_whole_model(cases: dict[str, Case], name: str) -> None:
-    whole, parts = recognised(cases[name]).model, recognised(cases[name + "_weights"]).model
-    assert whole.inputs == parts.inputs
-    assert whole.outputs == parts.outputs
-    for one, same in zip(whole.recurrent_layers, parts.recurrent_layers, strict=True):
+    whole, apart = recognised(cases[name]).model, recognised(cases[name + "_weights"]).model
+    assert whole.inputs == apart.inputs
+    assert whole.outputs == apart.outputs
+    for one, same in zip(whole.recurrent_layers, apart.recurrent_layers, strict=True):
         for role, tensor in one.forward[0].source.tensors.items():
             np.testing.assert_array_equal(same.forward[0].source.tensors[role], tensor)
         assert {n: f.value for n, f in one.forward[0].cell.facts.items()} == {

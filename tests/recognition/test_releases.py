@@ -24,6 +24,11 @@ def test_a_release_is_read(text: str, release: Release) -> None:
     assert parse_release(text) == release
 
 
+@pytest.mark.parametrize("text", ["tensorflow-0.12", "keras-2.2", "tf.keras-1.13"])
+def test_a_release_is_written_as_it_is_read(text: str) -> None:
+    assert str(parse_release(text)) == text
+
+
 @pytest.mark.parametrize(
     "text", ["", "1.2", "tensorflow", "torch-1.2", "tensorflow-1", "keras-x.y"]
 )
@@ -65,6 +70,19 @@ def test_names_that_only_some_releases_give_decide_too(
 ) -> None:
     fact = CLIP.fact(None, first, last)
     assert (fact.value, fact.origin, fact.source) == (value, origin, "why")
+
+
+@pytest.mark.parametrize("text", ["tensorflow-1.2", "tensorflow-1.4"])
+def test_a_stated_release_comes_before_the_names(text: str) -> None:
+    fact = CLIP.fact(stated(text), (1, 5), (1, 15))
+    assert fact.origin is Origin.RELEASE
+    assert fact.value == CLIP.fact(stated(text)).value
+
+
+def test_minor_versions_are_counted_not_spelt() -> None:
+    """As texts, 1.10 comes before 1.4."""
+    assert CLIP.fact(stated("tensorflow-1.10")).value is None
+    assert CLIP.fact(None, (1, 9), (1, 10)).value is None
 
 
 def test_a_default_that_never_changed_is_assumed() -> None:

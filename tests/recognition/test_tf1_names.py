@@ -9,7 +9,7 @@ import pytest
 from rnn_migrator.canonical import LSTM_GATES
 from rnn_migrator.errors import Problem
 from rnn_migrator.recognition.settings import parse_settings
-from rnn_migrator.recognition.tf1_cells import NAMED_CELLS, FoundCell
+from rnn_migrator.recognition.tf1_cells import NAMED_CELLS, REFUSED_CELLS, FoundCell
 from rnn_migrator.recognition.tf1_names import find_cells
 from rnn_migrator.recognition.variables import model_variables
 from tests.recognition.artifacts import GATES, Shapes, gru, hand_written, lstm
@@ -32,6 +32,12 @@ def place(cell: FoundCell) -> tuple[str, int, str]:
     return cell.stack, cell.index, cell.direction
 
 
+NORMS = " ".join(
+    f"{norm}/{part}"
+    for norm in ("input", "transform", "forget", "output", "state")
+    for part in ("gamma", "beta")
+)
+
 DIALECTS = [
     # (class, layout, its variables in one release, by role)
     ("BasicLSTMCell", "tf1_lstm", "RNN/BasicLSTMCell", "Linear/Matrix Linear/Bias"),
@@ -46,7 +52,15 @@ DIALECTS = [
         "rnn/lstm_cell",
         "kernel bias w_i_diag w_f_diag w_o_diag projection/kernel",
     ),
+    ("LSTMCell", "tf1_lstm", "RNN/LSTMCell", "W B W_P"),
     ("LSTMBlockCell", "tf1_lstm", "RNN/LSTMBlockCell", "W b"),
+    ("LSTMBlockCell", "tf1_lstm", "rnn/lstm_block_cell", "kernel bias"),
+    (
+        "LSTMBlockCell",
+        "tf1_lstm",
+        "rnn/lstm_block_cell",
+        "kernel bias w_i_diag w_f_diag w_o_diag",
+    ),
     ("LSTMBlockFusedCell", "tf1_lstm", "lstm_block_wrapper", "W B wci wcf wco"),
     ("LSTMBlockFusedCell", "tf1_lstm", "lstm_block_wrapper", "kernel bias"),
     (
@@ -58,10 +72,28 @@ DIALECTS = [
     ("CudnnCompatibleLSTMCell", "tf1_lstm", "rnn/cudnn_compatible_lstm_cell", "kernel bias"),
     ("LayerNormBasicLSTMCell", "tf1_layer_norm_lstm", "rnn/layer_norm_basic_lstm_cell", "kernel"),
     (
+        "LayerNormBasicLSTMCell",
+        "tf1_layer_norm_lstm",
+        "rnn/layer_norm_basic_lstm_cell",
+        "kernel bias",
+    ),
+    (
+        "LayerNormBasicLSTMCell",
+        "tf1_layer_norm_lstm",
+        "rnn/LayerNormBasicLSTMCell",
+        "linear/weights " + NORMS,
+    ),
+    (
         "CoupledInputForgetGateLSTMCell",
         "tf1_coupled_lstm",
         "rnn/coupled_input_forget_gate_lstm_cell",
         "W_0 B W_F_diag W_O_diag W_P_0",
+    ),
+    (
+        "CoupledInputForgetGateLSTMCell",
+        "tf1_coupled_lstm",
+        "RNN/CoupledInputForgetGateLSTMCell",
+        "W B",
     ),
     (
         "GRUCell",
@@ -75,6 +107,13 @@ DIALECTS = [
         "rnn/gru_cell",
         "gates/weights gates/biases candidate/weights candidate/biases",
     ),
+    (
+        "GRUCell",
+        "tf1_gru",
+        "rnn/gru_cell",
+        "gates/kernel gates/bias candidate/kernel candidate/bias",
+    ),
+    ("GRUBlockCell", "tf1_gru", "RNN/GRUBlockCell", "w_ru b_ru w_c b_c"),
     ("GRUBlockCell", "tf1_gru", "rnn/gru_cell", "w_ru b_ru w_c b_c"),
     (
         "CudnnCompatibleGRUCell",
@@ -86,6 +125,9 @@ DIALECTS = [
     ),
     ("BasicRNNCell", "tf1_rnn", "RNN/BasicRNNCell", "Linear/Matrix Linear/Bias"),
     ("BasicRNNCell", "tf1_rnn", "rnn/basic_rnn_cell", "weights biases"),
+    ("BasicRNNCell", "tf1_rnn", "rnn/basic_rnn_cell", "kernel bias"),
+    ("UGRNNCell", "tf1_ugrnn", "RNN/UGRNNCell", "Linear/Matrix Linear/Bias"),
+    ("UGRNNCell", "tf1_ugrnn", "rnn/ugrnn_cell", "weights biases"),
     ("UGRNNCell", "tf1_ugrnn", "rnn/ugrnn_cell", "kernel bias"),
     (
         "LSTMCell of a custom scope",
@@ -100,10 +142,47 @@ DIALECTS = [
 def test_every_release_called_them_otherwise(
     cell_class: str, layout: str, scope: str, variables: str
 ) -> None:
-    shapes = {f"{scope}/{variable}": (8, 20) for variable in variables.split()}
+    shapes: Shapes = {f"{scope}/{variable}": (8, 20) for variable in variables.split()}
     [cell] = found(shapes)
     assert (cell.named.cell_class, cell.named.layout) == (cell_class, layout)
     assert set(cell.names.values()) == set(shapes)
+
+
+@pytest.mark.parametrize(
+    ("cell_class", "scope", "variables"),
+    [(cell_class, scope, names) for cell_class, _, scope, names in DIALECTS if scope.islower()],
+)
+@pytest.mark.parametrize("suffix", ["_1", "_10"])
+def test_a_second_cell_of_a_class_has_a_number(
+    cell_class: str, scope: str, variables: str, suffix: str
+) -> None:
+    [cell] = found({f"{scope}{suffix}/{variable}": (8, 20) for variable in variables.split()})
+    assert (cell.named.cell_class, cell.scope) == (cell_class, scope + suffix)
+
+
+@pytest.mark.parametrize(
+    ("scope", "variables", "copies"),
+    [
+        (
+            "rnn/cudnn_compatible_lstm_cell",
+            "kernel bias",
+            ["bias_cudnn_0", "bias_cudnn_1"],
+        ),
+        (
+            "rnn/cudnn_compatible_gru_cell",
+            "gates/kernel gates/bias candidate/input_projection/kernel "
+            "candidate/input_projection/bias candidate/hidden_projection/kernel "
+            "candidate/hidden_projection/bias",
+            ["bias_cudnn 0", "gates/bias_cudnn_1"],
+        ),
+    ],
+)
+def test_biases_that_cudnn_wrote_a_second_time_are_ignored(
+    scope: str, variables: str, copies: list[str]
+) -> None:
+    names = {f"{scope}/{variable}" for variable in variables.split()}
+    [cell] = found(dict.fromkeys([*names, *(f"{scope}/{copy}" for copy in copies)], (20,)))
+    assert set(cell.names.values()) == names
 
 
 def test_every_class_has_a_dialect_here() -> None:
@@ -160,6 +239,10 @@ PLACES = {
         "bw",
     ),
     "tagger/cell_1/bidirectional_rnn/bw/{}": ("tagger", 1, "bw"),
+    "RNN/MultiRNNCell/Cell0/{}": ("RNN", 0, ""),
+    "RNN/MultiRNNCell/Cell10/{}": ("RNN", 10, ""),
+    "BiRNN/FW/{}": ("BiRNN", 0, "fw"),
+    "ner/BiRNN_1/BW/MultiRNNCell/Cell3/{}": ("ner/BiRNN_1", 0, "bw"),
     "fw/{}": ("fw", 0, ""),
     "encoder/bw/{}": ("encoder/bw", 0, ""),
     "fw/rnn/{}": ("fw/rnn", 0, ""),
@@ -177,12 +260,23 @@ def test_the_scope_tells_stack_layer_and_direction(cell: str, scope: str) -> Non
 
 
 @named
-def test_layers_are_counted_not_spelt(cell: str) -> None:
+@pytest.mark.parametrize("scope", ["rnn/multi_rnn_cell/cell_{}/", "RNN/MultiRNNCell/Cell{}/"])
+def test_layers_are_counted_not_spelt(cell: str, scope: str) -> None:
     """As texts, cell_10 comes before cell_9; the stack is put in order by index."""
     shapes, _ = NAMED[cell]
-    scopes = [f"rnn/multi_rnn_cell/cell_{index}/{cell}" for index in range(12)]
+    scopes = [scope.format(index) + cell for index in range(12)]
     variables = {n: s for scope in sorted(scopes) for n, s in shapes(scope, 4, 4).items()}
     assert {c.index: c.scope for c in found(variables)} == dict(enumerate(scopes))
+
+
+@pytest.mark.parametrize(
+    "scope", ["bidirectional_rnn/bw/multi_rnn_cell/cell_{}", "BiRNN/BW/MultiRNNCell/Cell{}"]
+)
+def test_cells_of_one_direction_are_counted_too(scope: str) -> None:
+    scopes = [f"{scope.format(position)}/lstm_cell" for position in range(12)]
+    cells = found({n: s for one in sorted(scopes) for n, s in lstm(one, 4, 4).items()})
+    assert {c.position: c.scope for c in cells} == dict(enumerate(scopes))
+    assert {(c.index, c.direction) for c in cells} == {(0, "bw")}
 
 
 def test_a_renamed_bidirectional_scope_still_has_two_directions() -> None:
@@ -228,28 +322,77 @@ def test_heads_and_embeddings_are_nobodys_business() -> None:
     assert len(found(variables)) == 1
 
 
-@pytest.mark.parametrize(
-    ("scope", "class_name"),
-    [
-        ("nas_cell", "NASCell"),
-        ("sru_cell", "SRUCell"),
-        ("attention_cell_wrapper", "attention"),
-        ("phased_lstm_cell", "PhasedLSTMCell"),
-        ("conv_2d_lstm_cell", "ConvLSTMCell"),
-        ("glstm_cell", "GLSTMCell"),
-        ("indrnn_cell", "IndRNN"),
-        ("grid2_lstm_cell", "grid"),
-        ("time_freq_lstm_cell", "TimeFreqLSTMCell"),
-        ("intersection_rnn_cell", "IntersectionRNNCell"),
-        ("my_own_cell", "an unknown cell"),
-    ],
-)
+REFUSED = [
+    ("nas_cell", "NASCell"),
+    ("NASCell", "NASCell"),
+    ("nas_cell_1", "NASCell"),
+    ("sru_cell", "SRUCell"),
+    ("attention_cell_wrapper", "AttentionCellWrapper"),
+    ("attention_wrapper", "an attention wrapper"),
+    ("phased_lstm_cell", "PhasedLSTMCell"),
+    ("conv_2d_lstm_cell", "ConvLSTMCell"),
+    ("ConvLSTMCell", "ConvLSTMCell"),
+    ("glstm_cell", "GLSTMCell"),
+    ("indrnn_cell", "an IndRNN cell"),
+    ("indygru_cell", "an IndRNN cell"),
+    ("grid2_lstm_cell", "a grid cell"),
+    ("time_freq_lstm_cell", "TimeFreqLSTMCell"),
+    ("intersection_rnn_cell", "IntersectionRNNCell"),
+    ("layer_norm_lstm_cell", "LayerNormLSTMCell"),
+    ("highway_wrapper", "HighwayWrapper"),
+    ("compiled_wrapper", "CompiledWrapper"),
+]
+
+
+@pytest.mark.parametrize(("scope", "class_name"), [*REFUSED, ("my_own_cell", "an unknown cell")])
 @pytest.mark.parametrize("prefix", ["", "rnn/", "rnn/multi_rnn_cell/cell_0/"])
 def test_an_unknown_cell_is_named(prefix: str, scope: str, class_name: str) -> None:
     [problem] = refused({f"{prefix}{scope}/kernel": (8, 20), f"{prefix}{scope}/bias": (20,)})
     assert problem.where == prefix + scope
-    assert class_name in problem.received
+    assert problem.received.startswith(f"{class_name}: ")
     assert f"{scope}/kernel" in problem.received
+    assert ("class=NAME" in problem.remedy) == (scope == "my_own_cell")
+
+
+def test_every_refused_class_is_refused_here() -> None:
+    assert {class_name for _, class_name in REFUSED} == set(REFUSED_CELLS.values())
+
+
+def test_cells_beside_a_refused_one_are_still_found() -> None:
+    variables = lstm("rnn/multi_rnn_cell/cell_0/lstm_cell", 3, 5) | {
+        "rnn/multi_rnn_cell/cell_1/nas_cell/kernel": (8, 40)
+    }
+    cells, problems = find_cells(variables, parse_settings([]))
+    assert [cell.scope for cell in cells] == ["rnn/multi_rnn_cell/cell_0/lstm_cell"]
+    assert [p.where for p in problems] == ["rnn/multi_rnn_cell/cell_1/nas_cell"]
+
+
+# What the user says of a class
+
+OWN = {"net/mine/kernel": (8, 20), "net/mine/bias": (20,)}
+
+
+@pytest.mark.parametrize("settings", [("layer[net/mine].class={}",), ("scope=net", "class={}")])
+@pytest.mark.parametrize("cell_class", ["BasicLSTMCell", "LSTMBlockCell", "UGRNNCell"])
+def test_the_user_may_say_the_class(cell_class: str, settings: tuple[str, ...]) -> None:
+    assert found(OWN) == []
+    [cell] = found(OWN, *(setting.format(cell_class) for setting in settings))
+    assert (cell.named.cell_class, cell.scope) == (cell_class, "net/mine")
+
+
+def test_the_user_is_believed_before_the_name() -> None:
+    variables = lstm("rnn/lstm_cell", 3, 5) | lstm("other/lstm_cell", 3, 5)
+    cells = found(variables, "layer[rnn/lstm_cell].class=LSTMBlockCell")
+    classes = {cell.scope: cell.named.cell_class for cell in cells}
+    assert classes == {"rnn/lstm_cell": "LSTMBlockCell", "other/lstm_cell": "LSTMCell"}
+
+
+@pytest.mark.parametrize("cell_class", ["LSTMBlokCell", "GRUCell"])
+def test_a_class_that_does_not_fit_the_names_is_refused(cell_class: str) -> None:
+    setting = f"layer[rnn/lstm_cell].class={cell_class}"
+    [problem] = refused(lstm("rnn/lstm_cell", 3, 5), setting)
+    assert problem.where == "rnn/lstm_cell"
+    assert "LSTMBlockCell" in problem.expected
 
 
 def test_what_stands_in_a_recurrent_scope_is_not_passed_over() -> None:

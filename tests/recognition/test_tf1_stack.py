@@ -16,7 +16,7 @@ STACK = lstm("rnn/multi_rnn_cell/cell_0/lstm_cell", 3, 5) | lstm(
 
 
 def both(scope: str, cell: Any, class_scope: str, inputs: int, units: int) -> Shapes:
-    shapes = {}
+    shapes: Shapes = {}
     for direction in ("fw", "bw"):
         shapes |= cell(f"{scope}/{direction}/{class_scope}", inputs, units)
     return shapes
@@ -75,6 +75,30 @@ def test_twelve_layers_come_in_the_order_of_their_numbers() -> None:
         shapes |= lstm(f"rnn/multi_rnn_cell/cell_{index}/lstm_cell", 3 + index, 4 + index)
     units = [layer.output_size for layer in model_of(artifact(shapes)).recurrent_layers]
     assert units == list(range(4, 16))
+
+
+def test_twelve_layers_of_two_directions_do_too() -> None:
+    shapes: Shapes = {}
+    for index in range(12):
+        scope = f"stack_bidirectional_rnn/cell_{index}/bidirectional_rnn"
+        shapes |= both(scope, lstm, "lstm_cell", 2 * (3 + index), 4 + index)
+    sizes = [layer.output_size for layer in model_of(artifact(shapes)).recurrent_layers]
+    assert sizes == [2 * units for units in range(4, 16)]
+
+
+def test_cells_that_run_together_do_too() -> None:
+    shapes: Shapes = {}
+    for index in range(12):
+        shapes |= both(
+            "bidirectional_rnn",
+            lstm,
+            f"multi_rnn_cell/cell_{index}/lstm_cell",
+            3 + index,
+            4 + index,
+        )
+    [layer] = model_of(artifact(shapes)).recurrent_layers
+    for stack in (layer.forward, layer.backward):
+        assert [member.cell.units for member in stack] == list(range(4, 16))
 
 
 @pytest.mark.parametrize("scope", ["bidirectional_rnn", "tagger"])
@@ -280,7 +304,61 @@ def test_one_direction_that_is_taller_is_refused() -> None:
     shapes = both("bidirectional_rnn", lstm, "multi_rnn_cell/cell_0/lstm_cell", 3, 4)
     shapes |= lstm("bidirectional_rnn/fw/multi_rnn_cell/cell_1/lstm_cell", 4, 4)
     [problem] = refused(shapes)
-    assert problem.where.startswith("bidirectional_rnn")
+    assert problem.where == "bidirectional_rnn"
+    assert problem.received == "bw: 0; fw: 0, 1"
+
+
+# Layers that the user lists
+
+APART = (
+    lstm("a/lstm_cell", 3, 5)
+    | gru("b/gru_cell", 5, 4)
+    | lstm("c/lstm_cell", 4, 4)
+    | {"critic/nas_cell/kernel": (8, 40)}
+)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "names"),
+    [
+        ("a/lstm_cell,b/gru_cell", ["lstm_0", "gru_1"]),
+        ("b/gru_cell, c/lstm_cell/", ["gru_0", "lstm_1"]),
+        ("c/lstm_cell", ["lstm_0"]),
+    ],
+)
+def test_the_user_lists_the_layers_bottom_to_top(scopes: str, names: list[str]) -> None:
+    layers = model_of(artifact(APART), f"layers={scopes}").recurrent_layers
+    assert [layer.name for layer in layers] == names
+    stated = [scope.strip().rstrip("/") for scope in scopes.split(",")]
+    for scope, layer in zip(stated, layers, strict=True):
+        assert all(n.startswith(f"{scope}/") for n in layer.forward[0].source.names.values())
+
+
+@pytest.mark.parametrize("place", ["0", "c/lstm_cell"])
+def test_listed_layers_are_numbered_as_they_are_listed(place: str) -> None:
+    settings = ("layers=c/lstm_cell,b/gru_cell", f"layer[{place}].forget_bias=0.25")
+    shapes = {**APART, **gru("b/gru_cell", 4, 4)}
+    first, _ = model_of(artifact(shapes), *settings).recurrent_layers
+    assert first.forward[0].cell.forget_bias.value == 0.25
+
+
+def test_listed_layers_may_lie_in_places_of_their_own() -> None:
+    """The upper of two layers, alone."""
+    scope = "rnn/multi_rnn_cell/cell_1/lstm_cell"
+    [layer] = model_of(artifact(STACK), f"layers={scope}").recurrent_layers
+    assert (layer.name, layer.input_size, layer.output_size) == ("lstm_0", 5, 4)
+
+
+def test_listed_layers_have_to_chain() -> None:
+    [problem] = refused(APART, "layers=b/gru_cell,a/lstm_cell")
+    assert "width 4, which gru_0 gives" in problem.expected
+    assert "a/lstm_cell/kernel" in problem.where
+
+
+def test_a_listed_layer_that_is_not_there_is_named() -> None:
+    problems = refused(APART, "layers=x,a/lstm_cell,critic/nas_cell")
+    assert [p.received for p in problems] == ["x", "critic/nas_cell"]
+    assert all("a/lstm_cell, b/gru_cell, c/lstm_cell" in p.expected for p in problems)
 
 
 # Cells with more variables
@@ -320,6 +398,119 @@ def test_a_peephole_of_another_size_is_named(shape: Any) -> None:
     assert problem.where == "rnn/lstm_cell, w_f_diag"
 
 
+def part(name: str) -> str:
+    return f"rnn/{name}"
+
+
+NORMED = "layer_norm_basic_lstm_cell"
+NORMS: Shapes = {
+    part(f"{NORMED}/{norm}/{weight}"): (5,)
+    for norm in ("input", "transform", "forget", "output", "state")
+    for weight in ("gamma", "beta")
+}
+
+
+def test_normalisations_go_to_their_gates() -> None:
+    """The class calls the candidate `transform`."""
+    source = artifact({part(f"{NORMED}/kernel"): (8, 20), **NORMS})
+    [layer] = model_of(source).recurrent_layers
+    found = layer.forward[0].cell.norms
+    assert set(found) == {"input", "forget", "candidate", "output", "state"}
+    for name, norm in found.items():
+        stored = part(f"{NORMED}/{'transform' if name == 'candidate' else name}")
+        np.testing.assert_array_equal(norm.gamma, source.load(f"{stored}/gamma"))
+        np.testing.assert_array_equal(norm.beta, source.load(f"{stored}/beta"))
+
+
+def test_the_class_without_its_normalisations_has_a_bias() -> None:
+    shapes = {part(f"{NORMED}/kernel"): (8, 20), part(f"{NORMED}/bias"): (20,)}
+    [layer] = model_of(artifact(shapes)).recurrent_layers
+    cell = layer.forward[0].cell
+    assert cell.has_bias
+    assert cell.norms == {}
+
+
+@pytest.mark.parametrize("lost", NORMS)
+def test_a_lost_normalisation_is_told(lost: str) -> None:
+    shapes: Shapes = {part(f"{NORMED}/kernel"): (8, 20), **NORMS}
+    del shapes[lost]
+    [problem] = refused(shapes)
+    role = lost.removeprefix(part(f"{NORMED}/"))
+    assert role in problem.expected
+    assert role not in problem.received
+
+
+COUPLED = {
+    part(f"coupled_input_forget_gate_lstm_cell/{name}"): shape
+    for name, shape in {
+        "W_0": (3 + 2, 15),
+        "B": (15,),
+        "W_F_diag": (5,),
+        "W_O_diag": (5,),
+        "W_P_0": (5, 2),
+    }.items()
+}
+COMPATIBLE = {
+    part(f"cudnn_compatible_gru_cell/{name}"): shape
+    for name, shape in {
+        "gates/kernel": (8, 10),
+        "gates/bias": (10,),
+        "candidate/input_projection/kernel": (3, 5),
+        "candidate/input_projection/bias": (5,),
+        "candidate/hidden_projection/kernel": (5, 5),
+        "candidate/hidden_projection/bias": (5,),
+    }.items()
+}
+BLOCK_GRU = {
+    part(f"gru_cell/{name}"): shape
+    for name, shape in {"w_ru": (8, 10), "b_ru": (10,), "w_c": (8, 5), "b_c": (5,)}.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind", "fixed"),
+    [
+        (
+            {part("basic_rnn_cell/kernel"): (8, 5), part("basic_rnn_cell/bias"): (5,)},
+            CellKind.RNN,
+            {},
+        ),
+        (
+            {part("ugrnn_cell/kernel"): (8, 10), part("ugrnn_cell/bias"): (10,)},
+            CellKind.UGRNN,
+            {"forget_bias": 1.0},
+        ),
+        (BLOCK_GRU, CellKind.GRU, {"activation": "tanh", "reset_after": False}),
+        (COMPATIBLE, CellKind.GRU, {"reset_after": True}),
+        (COUPLED, CellKind.COUPLED_LSTM, {"forget_bias": 1.0, "cell_clip": None}),
+        (
+            lstm("rnn/cudnn_compatible_lstm_cell", 3, 5),
+            CellKind.LSTM,
+            {"forget_bias": 0.0, "cell_clip": None},
+        ),
+    ],
+)
+def test_each_class_has_its_recurrence(
+    shapes: Shapes, kind: CellKind, fixed: dict[str, Any]
+) -> None:
+    [layer] = model_of(artifact(shapes)).recurrent_layers
+    cell = layer.forward[0].cell
+    assert (cell.kind, cell.input_size, cell.units) == (kind, 3, 5)
+    assert set(cell.gates) == set(kind.gates)
+    assert {name: cell.facts[name].value for name in fixed} == fixed
+
+
+def test_a_coupled_cell_may_have_peepholes_and_a_projection() -> None:
+    source = artifact(COUPLED)
+    [layer] = model_of(source).recurrent_layers
+    cell, scope = layer.forward[0].cell, part("coupled_input_forget_gate_lstm_cell")
+    assert set(cell.peepholes) == {"forget", "output"}
+    assert cell.projection is not None
+    np.testing.assert_array_equal(cell.peepholes["output"], source.load(f"{scope}/W_O_diag"))
+    np.testing.assert_array_equal(cell.projection, source.load(f"{scope}/W_P_0"))
+    assert cell.output_size == 2
+
+
 # Defaults that releases changed
 
 
@@ -352,6 +543,35 @@ def test_a_clip_that_releases_disagree_on_is_not_guessed() -> None:
 )
 def test_the_release_or_the_user_says_the_clip(setting: str, expected: Any) -> None:
     assert clip(FUSED, setting) == expected
+
+
+@pytest.mark.parametrize(
+    ("scope", "kernel", "bias", "expected"),
+    [
+        ("RNN/LSTMBlockCell", "W", "b", 3.0),
+        ("rnn/lstm_block_cell", "weights", "biases", 3.0),
+        ("lstm_block_wrapper", "weights", "biases", 3.0),
+        ("lstm_fused_cell", "kernel", "bias", None),
+    ],
+)
+def test_names_of_one_side_of_the_change_tell_the_clip(
+    scope: str, kernel: str, bias: str, expected: Any
+) -> None:
+    assert clip(lstm(scope, 3, 5, kernel, bias)) == (expected, Origin.ASSUMED)
+
+
+@pytest.mark.parametrize("scope", ["rnn/lstm_block_cell", "rnn/lstm_block_cell_1"])
+@pytest.mark.parametrize(("release", "expected"), [("1.2", 3.0), ("1.4", None)])
+def test_block_cells_clip_by_their_release(scope: str, release: str, expected: Any) -> None:
+    shapes = lstm(scope, 3, 5)
+    assert clip(shapes, f"writer=tensorflow-{release}") == (expected, Origin.RELEASE)
+    [problem] = refused(shapes)
+    assert problem.where == f"{scope}, cell_clip"
+
+
+@pytest.mark.parametrize("release", ["1.2", "1.4"])
+def test_plain_cells_never_clipped(release: str) -> None:
+    assert clip(lstm("lstm_cell", 3, 5), f"writer=tensorflow-{release}") == (None, Origin.RELEASE)
 
 
 def test_a_setting_comes_before_the_release() -> None:

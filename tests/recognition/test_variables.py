@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rnn_migrator.canonical import CellKind
 from rnn_migrator.errors import UnsupportedError, UsageError
 from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.recognition.recognise import recognise
@@ -24,6 +25,16 @@ def variables(source: LegacyArtifact, *settings: str) -> LegacyArtifact:
 def test_slots_and_counters_are_left_out() -> None:
     names = ["w/Adam", "w", "Adam/w", "global_step", "beta1_power_1", "AdamNet/kernel"]
     assert model_variables(names) == ["Adam/w", "AdamNet/kernel", "w"]
+
+
+@pytest.mark.parametrize("name", ["kernel", "kernel/part_1"])
+@pytest.mark.parametrize(
+    "slot", ["Adam", "Adam_1", "Momentum", "RMSProp", "RMSProp_1", "Adagrad", "Adadelta", "Ftrl_1"]
+)
+def test_an_optimizer_leaves_its_slots_beside_every_variable(name: str, slot: str) -> None:
+    assert model_variables([f"rnn/lstm_cell/{name}", f"rnn/lstm_cell/{name}/{slot}"]) == [
+        f"rnn/lstm_cell/{name}"
+    ]
 
 
 # Moving averages
@@ -52,6 +63,14 @@ def test_averages_that_are_not_there_are_refused() -> None:
         model_of(artifact(CELL), "use_ema=true")
 
 
+def test_a_variable_without_an_average_stands_for_itself() -> None:
+    """As `ExponentialMovingAverage.variables_to_restore` takes them."""
+    shapes = {**CELL, "embedding": (9, 3), f"embedding/{AVERAGE}": (9, 3)}
+    view = variables(artifact(shapes), "use_ema=true")
+    assert set(view.tensors) == {*CELL, "embedding"}
+    np.testing.assert_array_equal(view.read("embedding"), view.load("embedding"))
+
+
 # Shards
 
 
@@ -77,6 +96,39 @@ def test_shards_of_columns_are_joined_side_by_side() -> None:
     joined = variables(artifact({**shapes, "rnn/lstm_cell/bias": (20,)}))
     assert joined.tensors["rnn/lstm_cell/kernel"].shape == (8, 20)
     assert joined.read("rnn/lstm_cell/kernel").shape == (8, 20)
+
+
+@pytest.mark.parametrize("settings", [(), ("use_ema=true",)])
+def test_averages_and_slots_of_shards(settings: tuple[str, ...]) -> None:
+    beside = (f"/{AVERAGE}", "/Adam", "/Adam_1")
+    shapes = sharded(12) | {f"{n}{s}": shape for n, shape in sharded(12).items() for s in beside}
+    source = artifact(shapes)
+    view = variables(source, *settings)
+    assert set(view.tensors) == {"rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"}
+    taken = f"/{AVERAGE}" if settings else ""
+    parts = [source.load(f"rnn/lstm_cell/kernel/part_{i}{taken}") for i in range(12)]
+    np.testing.assert_array_equal(view.read("rnn/lstm_cell/kernel"), np.concatenate(parts))
+
+
+def test_shards_of_a_vector_are_joined() -> None:
+    shapes = {f"rnn/lstm_cell/bias/part_{i}": (size,) for i, size in enumerate((12, 8))}
+    view = variables(artifact({"rnn/lstm_cell/kernel": (8, 20), **shapes}))
+    assert view.read("rnn/lstm_cell/bias").shape == (20,)
+
+
+def test_shards_of_no_one_matrix_are_refused() -> None:
+    shapes = {"rnn/lstm_cell/kernel/part_0": (8, 7), "rnn/lstm_cell/kernel/part_1": (9, 13)}
+    with pytest.raises(UnsupportedError, match="along one axis") as caught:
+        model_of(artifact({**shapes, "rnn/lstm_cell/bias": (20,)}))
+    assert caught.value.problems[0].received == "[8, 7], [9, 13]"
+
+
+def test_a_lost_last_shard_shows_against_the_input_size() -> None:
+    """Shards 0 and 1 of three are two whole shards by their names: only the user knows."""
+    shapes = sharded(3)
+    del shapes["rnn/lstm_cell/kernel/part_2"]
+    with pytest.raises(UnsupportedError, match=r"width 19 \(--set input_size=19\)"):
+        model_of(artifact(shapes), "input_size=19")
 
 
 @pytest.mark.parametrize("missing", [0, 1])
@@ -110,6 +162,56 @@ def said(kind: str, **sizes: int) -> tuple[str, ...]:
 def test_a_buffer_is_taken_apart() -> None:
     layers = model_of(opaque(LSTM_SIZE), *said("lstm", **SIZES)).recurrent_layers
     assert [(layer.input_size, layer.output_size) for layer in layers] == [(3, 5), (5, 5)]
+
+
+GRU_SIZE = 3 * (5 * (3 + 5) + 2 * 5) + 3 * (5 * (5 + 5) + 2 * 5)
+BOTH_SIZE = 2 * 4 * (5 * (3 + 5) + 2 * 5) + 2 * 4 * (5 * (10 + 5) + 2 * 5)
+
+
+def test_a_buffer_may_hold_a_gru() -> None:
+    layers = model_of(opaque(GRU_SIZE), *said("gru", **SIZES)).recurrent_layers
+    assert [layer.forward[0].cell.kind for layer in layers] == [CellKind.GRU] * 2
+    assert all(layer.forward[0].cell.reset_after.value for layer in layers)
+
+
+def test_a_buffer_may_run_both_ways() -> None:
+    settings = (*said("lstm", **SIZES), "bidirectional=true")
+    layers = model_of(opaque(BOTH_SIZE), *settings).recurrent_layers
+    assert [(layer.input_size, layer.output_size) for layer in layers] == [(3, 10), (10, 10)]
+    assert all(layer.backward for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("key", "size"), [("num_layers", 1), ("num_units", 4), ("input_size", 4), ("num_layers", 3)]
+)
+def test_sizes_that_do_not_fill_the_buffer_are_refused(key: str, size: int) -> None:
+    with pytest.raises(UnsupportedError, match=f"{key}={size}") as caught:
+        model_of(opaque(LSTM_SIZE), *said("lstm", **{**SIZES, key: size}))
+    assert f"[{LSTM_SIZE}]" in caught.value.problems[0].received
+
+
+def test_a_buffer_is_read_once_from_its_start() -> None:
+    """The first matrix is that of the input gate of the first layer, units by inputs."""
+    source = opaque(LSTM_SIZE)
+    view = variables(source, *said("lstm", **SIZES))
+    [first, *_] = [name for name in view.tensors if name.endswith("cell_0/cudnn_lstm_pieces/w_i")]
+    stored = source.load("cudnn_lstm/opaque_kernel")[: 5 * 3]
+    np.testing.assert_array_equal(view.read(first).ravel(), stored)
+
+
+def test_of_two_buffers_the_user_names_one() -> None:
+    names = [f"{scope}/opaque_kernel" for scope in ("decoder", "encoder")]
+    source = artifact(dict.fromkeys(names, (LSTM_SIZE,)))
+    settings = said("lstm", **SIZES)
+    with pytest.raises(UsageError, match="--set scope=VARIABLE") as caught:
+        model_of(source, *settings)
+    assert caught.value.problems[0].received == ", ".join(names)
+    assert len(model_of(source, *settings, "scope=decoder").recurrent_layers) == 2
+
+
+def test_a_buffer_may_have_any_name() -> None:
+    source = artifact({"net/params": (LSTM_SIZE,), "net/dense/kernel": (5, 2)})
+    assert len(model_of(source, *said("lstm", **SIZES)).recurrent_layers) == 2
 
 
 @pytest.mark.parametrize("size", [LSTM_SIZE - 1, LSTM_SIZE + 1, 2 * LSTM_SIZE, 1])

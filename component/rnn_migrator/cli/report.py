@@ -178,6 +178,9 @@ def print_verdict(document: Mapping[str, Any]) -> None:
     output.print(f"[{style}]{sign}[/]  {escape(why)}", soft_wrap=True)
     for objection in document["objections"][1:]:
         output.print(f"  {escape(objection)}", soft_wrap=True)
+    for found in document.get("diagnosis", []):
+        likely = f"{found['party']}: {found['text']}"
+        output.print(f"  [bold]Likely[/] {escape(likely)}", soft_wrap=True)
 
 
 def print_run(result: Any) -> None:
@@ -185,7 +188,8 @@ def print_run(result: Any) -> None:
     output.print(f"[bold]Model[/]    {escape(str(result.model))}", soft_wrap=True)
     pushed = escape(str(result.pushed)) if result.pushed else "nowhere: only blessed models are"
     output.print(f"[bold]Pushed[/]   {pushed}", soft_wrap=True)
-    output.print(f"[bold]Report[/]   {escape(str(result.evaluation_file))}", soft_wrap=True)
+    page = result.evaluation_file.with_name("report.html")
+    output.print(f"[bold]Report[/]   {escape(str(page))}", soft_wrap=True)
     if result.cached:
         output.print(f"[bold]Cached[/]   {', '.join(result.cached)}: nothing had changed")
 

@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="refuse values that are mere defaults of a class"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--report", metavar="FILE.html", type=Path, help="write a page with plots, for people"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,6 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.source, arguments.output, arguments.golden, arguments.strict, progress
         )
     document = evaluation.to_json()
+    if arguments.report is not None:
+        from rnn_migrator.equivalence.report import write_report
+
+        write_report(document, migration.read_conversion(arguments.output), arguments.report)
     if arguments.json:
         report.print_json(document)
     else:

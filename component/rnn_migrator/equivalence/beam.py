@@ -25,6 +25,7 @@ from rnn_migrator.equivalence.evaluation import (
     Evaluator,
     Measurement,
     assumptions,
+    explain,
     plan_cases,
 )
 from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
@@ -97,7 +98,7 @@ def evaluate_on_beam(
     """
     recognition = job.recognise()
     cases = job.plan(recognition)
-    verdict = _Verdict(len(cases), assumptions(recognition), job.thresholds, file)
+    verdict = _Verdict(job, len(cases), assumptions(recognition), file)
     file.unlink(missing_ok=True)
     try:
         with make_pipeline() as pipeline:
@@ -163,11 +164,12 @@ class _Parties:
     def __init__(self, job: Job) -> None:
         from rnn_migrator.keras_model.reload import open_converted
 
-        recognition = job.recognise()
+        self._recognition = job.recognise()
+        self._cases = job.plan(self._recognition)
         target = Target(read_conversion(Path(job.output))["target"])
-        model = open_converted(Path(job.output), target, recognition.model)
-        oracles, absent = open_oracles(recognition, job.plan(recognition))
-        self._evaluator = Evaluator(recognition, model, oracles)
+        model = open_converted(Path(job.output), target, self._recognition.model)
+        oracles, absent = open_oracles(self._recognition, self._cases)
+        self._evaluator = Evaluator(self._recognition, model, oracles, job.thresholds.noisy)
         self._absent = tuple(absent)
         # Runners call from several threads; nobody promises that an oracle stands that.
         self._lock = threading.Lock()
@@ -177,6 +179,10 @@ class _Parties:
         with self._lock:
             measured = self._evaluator.measure(case)
         return Stretch(index, index + 1, measured, self._absent)
+
+    def explain(self, verdict: Evaluation) -> Evaluation:
+        with self._lock:
+            return explain(verdict, self._recognition, self._evaluator, self._cases)
 
 
 def _close(oracles: Sequence[Oracle]) -> None:
@@ -238,9 +244,9 @@ def _join(stretches: list[Stretch]) -> list[Stretch]:
 class _Verdict:
     """Judges all that was measured, and writes it down."""
 
+    job: Job
     sent: int
     assumptions: tuple[Assumption, ...]
-    thresholds: Thresholds
     file: Path
 
     def __call__(self, stretch: Stretch) -> str:
@@ -249,7 +255,9 @@ class _Verdict:
             self.sent,
             stretch.absent,
             self.assumptions,
-            self.thresholds,
+            self.job.thresholds,
         )
+        if evaluation.failing:
+            evaluation = _Parties(self.job).explain(evaluation)
         write_json(self.file, evaluation.to_json())
         return evaluation.reason

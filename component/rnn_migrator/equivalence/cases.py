@@ -21,6 +21,12 @@ from rnn_migrator.readers.array_dump import load_npz
 
 _BATCH, _SHORT, _LONG = 5, 9, 40
 _SEED = 20211
+_PREFIXES = (1, 2, 4)
+"""Lengths of the short sequences, which say most of a model that amplifies noise."""
+
+
+def _prefix(steps: int) -> str:
+    return "single step" if steps == 1 else f"{steps} steps"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class Case:
 def probe_cases(model: CanonicalModel) -> list[Case]:
     """Deterministic inputs of several kinds for every signature of a model.
 
-    Bare weights get ordinary, saturating, zero, long, single-step and single-row sequences, ragged
+    Bare weights get ordinary, saturating, zero, long, short and single-row sequences, ragged
     and zero lengths, and single steps from random states. A Keras model gets the same kinds as far
     as its input shapes allow, extreme ids where an embedding reads them, and padding of several
     lengths where a layer masks it.
@@ -64,7 +70,8 @@ def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
     yield Case("saturating", "serving_default", {"inputs": 10 * normal(_BATCH, _SHORT)})
     yield Case("zero", "serving_default", {"inputs": 0 * normal(_BATCH, _SHORT)})
     yield Case("long", "serving_default", {"inputs": normal(3, _LONG)})
-    yield Case("single step", "serving_default", {"inputs": normal(_BATCH, 1)})
+    for steps in _PREFIXES:
+        yield Case(_prefix(steps), "serving_default", {"inputs": normal(_BATCH, steps)})
     yield Case("single row", "serving_default", {"inputs": normal(1, _SHORT)})
     lengths = np.array([_SHORT, 0, 1, _SHORT - 2, 4], np.int32)
     ragged = {"inputs": normal(_BATCH, _SHORT), "sequence_length": lengths}
@@ -86,8 +93,8 @@ def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
     fixed = next((source.batch for source in model.inputs if source.batch), None)
     batch = fixed or _BATCH
 
-    def inputs(scale: float, batch: int = batch) -> dict[str, Array]:
-        return {s.name: _input(model, s, batch, scale, rng) for s in model.inputs}
+    def inputs(scale: float, batch: int = batch, steps: int = _SHORT) -> dict[str, Array]:
+        return {s.name: _input(model, s, batch, scale, rng, steps) for s in model.inputs}
 
     kinds = {"ordinary": 1.0, "saturating": 10.0, "zero": 0.0}
     for kind, scale in kinds.items():
@@ -96,20 +103,28 @@ def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
         yield Case("third call in a row", "serving_default", inputs(1.0), calls=3)
     if fixed is None:
         yield Case("single row", "serving_default", inputs(1.0, 1))
+    if all(source.shape and source.shape[0] is None for source in model.inputs):
+        for steps in _PREFIXES:
+            yield Case(_prefix(steps), "serving_default", inputs(1.0, batch, steps))
     padding = {s.name: value for s in model.inputs for value in _padding(model, s)}
     if padding:
         padded = inputs(1.0)
         for name, value in padding.items():
-            steps = np.arange(padded[name].shape[1])
-            lengths = np.linspace(0, len(steps), batch).astype(int)
-            padded[name][steps >= lengths[:, None]] = value
+            times = np.arange(padded[name].shape[1])
+            lengths = np.linspace(0, len(times), batch).astype(int)
+            padded[name][times >= lengths[:, None]] = value
         yield Case("padded", "serving_default", padded)
 
 
 def _input(
-    model: CanonicalModel, source: ModelInput, batch: int, scale: float, rng: np.random.Generator
+    model: CanonicalModel,
+    source: ModelInput,
+    batch: int,
+    scale: float,
+    rng: np.random.Generator,
+    steps: int,
 ) -> Array:
-    shape = (batch, *(size or _SHORT for size in source.shape))
+    shape = (batch, *(size or steps for size in source.shape))
     vocabulary = _vocabulary(model, source)
     if vocabulary is None:
         return (scale * rng.normal(size=shape)).astype(source.dtype)

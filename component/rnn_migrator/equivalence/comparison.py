@@ -4,6 +4,10 @@ The yardstick is the source's own formula in float64. What rounding alone does t
 measured by the same formula in float32; a converted model, and the legacy framework itself, may
 be off by a small factor of that, at every time step. A fixed tolerance would bless a wrong
 conversion of a quiet model and refuse a right one of a model that amplifies noise.
+
+Some models amplify it until rounding alone changes the output visibly. From that step on nothing
+can be told from the outputs, and they are shown, not judged; the verdict rests on the steps before
+it, on short sequences and on single steps from given states.
 """
 
 from __future__ import annotations
@@ -25,10 +29,13 @@ class Thresholds:
       factor: How many times the rounding error of the model an error may be.
       floor: Errors up to this are rounding whatever the measure says, relative to the largest
         output (at least 1).
+      noisy: Where rounding alone passes this, relative to the largest output (at least 1), outputs
+        are shown and not judged.
     """
 
     factor: float = 8.0
     floor: float = 1e-6
+    noisy: float = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +54,11 @@ class OutputErrors:
     Attributes:
       elements: How many numbers were compared.
       scale: Largest absolute value of the reference.
-      rounding: Largest error of the float32 formula by time step.
-      errors: Largest error by time step, of the converted model and of every oracle.
-      worst: The worst case of each party.
+      rounding: Largest error of the float32 formula by time step, as far as it is judged.
+      errors: Largest error by time step as far as it is judged, of the converted model and of
+        every oracle.
+      worst: The worst case of each party, of what is judged.
+      drift: Largest error by time step of the float32 formula and of every party, judged or not.
     """
 
     elements: int
@@ -57,6 +66,7 @@ class OutputErrors:
     rounding: Array
     errors: Mapping[str, Array]
     worst: Mapping[str, Worst]
+    drift: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     def merge(self, other: OutputErrors) -> OutputErrors:
         """Errors over the cases of both."""
@@ -73,6 +83,10 @@ class OutputErrors:
             worst={
                 name: _worse(self.worst.get(name, nowhere), other.worst.get(name, nowhere))
                 for name in parties
+            },
+            drift={
+                name: _longest_max(self.drift.get(name, none), other.drift.get(name, none))
+                for name in dict.fromkeys([*self.drift, *other.drift])
             },
         )
 
@@ -104,6 +118,9 @@ def _worse(one: Worst, other: Worst) -> Worst:
 
 CONVERTED = "converted model"
 """Name of the converted model among the parties."""
+
+ROUNDING = "rounding"
+"""Name of the float32 formula in what is shown and not judged."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,6 +168,7 @@ def compare_case(
     reference: Mapping[str, Array],
     rounded: Mapping[str, Array],
     parties: Mapping[str, Mapping[str, Array]],
+    noisy: float = Thresholds.noisy,
 ) -> Comparison:
     """Compares one case.
 
@@ -160,6 +178,7 @@ def compare_case(
       reference: Outputs in float64.
       rounded: The same formulas in float32.
       parties: Outputs by party; an oracle may know fewer outputs than the reference.
+      noisy: See `Thresholds`.
     """
     outputs, problems = {}, []
     for name, expected in reference.items():
@@ -169,7 +188,7 @@ def compare_case(
         if CONVERTED not in given:
             problems.append(f"{key}: the converted model gives no output {name!r}")
         if not problems:
-            outputs[f"{signature}/{name}"] = _errors(key, expected, rounded[name], given)
+            outputs[f"{signature}/{name}"] = _errors(key, expected, rounded[name], given, noisy)
     return Comparison((key,), {} if problems else outputs, tuple(problems))
 
 
@@ -181,17 +200,24 @@ def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
     return []
 
 
-def _errors(key: str, expected: Array, rounded: Array, given: Mapping[str, Array]) -> OutputErrors:
-    by_party = {party: _by_step(values, expected) for party, values in given.items()}
+def _errors(
+    key: str, expected: Array, rounded: Array, given: Mapping[str, Array], noisy: float
+) -> OutputErrors:
+    shown = {party: _by_step(values, expected) for party, values in given.items()}
+    rounding, scale = _by_step(rounded, expected), float(np.max(np.abs(expected), initial=0.0))
+    # NaN is not noise: it stays, and is judged.
+    quiet = ~(np.maximum.accumulate(rounding) > noisy * max(1.0, scale))
+    judged = {party: errors[quiet] for party, errors in shown.items()}
     return OutputErrors(
         elements=expected.size,
-        scale=float(np.max(np.abs(expected), initial=0.0)),
-        rounding=_by_step(rounded, expected),
-        errors=by_party,
+        scale=scale,
+        rounding=rounding[quiet],
+        errors=judged,
         worst={
             party: Worst(float(np.max(e, initial=0.0)), key, int(np.argmax(e)) if e.size else 0)
-            for party, e in by_party.items()
+            for party, e in judged.items()
         },
+        drift={ROUNDING: rounding, **shown},
     )
 
 
@@ -211,17 +237,24 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
             "elements": errors.elements,
             "scale": errors.scale,
             "rounding": float(np.max(errors.rounding, initial=0.0)),
+            "rounding_by_step": _floats(errors.drift.get(ROUNDING, errors.rounding)),
             "bound": float(np.max(errors.bound(thresholds), initial=0.0)),
+            "bound_by_step": _floats(errors.bound(thresholds)),
+            "judged_steps": len(errors.rounding),
             "parties": {
                 party: {
                     "error": errors.worst[party].error,
                     "case": errors.worst[party].case,
                     "step": errors.worst[party].step,
                     "excess": errors.excess(party, thresholds),
-                    "by_step": [float(e) for e in errors.errors[party]],
+                    "by_step": _floats(errors.drift.get(party, errors.errors[party])),
                 }
                 for party in errors.errors
             },
         }
         for name, errors in comparison.outputs.items()
     }
+
+
+def _floats(vector: Array) -> list[float]:
+    return [float(value) for value in vector]

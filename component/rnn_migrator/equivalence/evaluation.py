@@ -20,8 +20,10 @@ from rnn_migrator.equivalence.comparison import (
     to_json,
 )
 from rnn_migrator.equivalence.controls import broken_models, doubted_models
+from rnn_migrator.equivalence.diagnosis import Diagnosis, Evidence, diagnose, telling_cases
 from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
 from rnn_migrator.equivalence.oracles.formulas import Formulas
+from rnn_migrator.equivalence.yardstick import Yardstick
 from rnn_migrator.recognition.recognise import Recognition
 
 if TYPE_CHECKING:
@@ -71,16 +73,21 @@ class Evaluator:
       recognition: The source.
       model: The converted model.
       oracles: Who else says what the source computes.
+      noisy: See `Thresholds`.
     """
 
     def __init__(
-        self, recognition: Recognition, model: Signatures, oracles: Sequence[Oracle] = ()
+        self,
+        recognition: Recognition,
+        model: Signatures,
+        oracles: Sequence[Oracle] = (),
+        noisy: float = Thresholds.noisy,
     ) -> None:
         self._model = model
+        self._noisy = noisy
         self._oracles = oracles
-        self._formulas = Formulas(recognition.model), Formulas(recognition.model, np.float32)
         # A case is compared several times; its yardstick is the same each time.
-        self._yardstick = functools.lru_cache(maxsize=4)(self._run_formulas)
+        self._yardstick = functools.lru_cache(maxsize=4)(Yardstick(recognition.model).measure)
         self._controls = _formulas(broken_models(recognition.model))
         self._doubts = _formulas(doubted_models(recognition.model))
 
@@ -96,6 +103,17 @@ class Evaluator:
             }
             doubts = doubts.merge(self._compare(adapted, seen, given))
         return Measurement(self._comparison(case, witnessed), controls, doubts)
+
+    def evidence(self, party: str, cases: Iterable[Case]) -> list[Evidence]:
+        """What a party gives in some cases, as far as it can be compared."""
+        found = []
+        for case in cases:
+            if party == CONVERTED:
+                found.append(Evidence(case, self._model(case.signature, case.inputs, case.calls)))
+            else:
+                given = [w for w in self._witness(case) if w[0] == party]
+                found += [Evidence(adapted, outputs) for _, adapted, outputs in given]
+        return found
 
     def compare(self, case: Case) -> Comparison:
         """Runs the converted model and the oracles on a case."""
@@ -126,13 +144,6 @@ class Evaluator:
         }
         return {CONVERTED: reference, **given}
 
-    def _run_formulas(self, case: Case) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-        """The outputs in float64 and in float32."""
-        exact, rounded = (
-            model.run(case.signature, case.inputs, case.calls) for model in self._formulas
-        )
-        return exact, rounded
-
     def _compare(
         self,
         case: Case,
@@ -143,7 +154,7 @@ class Evaluator:
         reference, rounded = self._yardstick(case)
         if outputs is not None:
             reference = {name: reference[name] for name in outputs}
-        return compare_case(case.key, case.signature, reference, rounded, parties)
+        return compare_case(case.key, case.signature, reference, rounded, parties, self._noisy)
 
 
 def _formulas(models: Mapping[str, CanonicalModel]) -> dict[str, Formulas]:
@@ -160,6 +171,7 @@ class Evaluation:
       absent: Oracles that were not to be had, and why.
       assumptions: What `assumptions` gives for the source.
       thresholds: What counts as equivalent.
+      diagnoses: The likely cause of each disagreement, where one is known.
     """
 
     measured: Measurement
@@ -167,6 +179,7 @@ class Evaluation:
     absent: tuple[Absence, ...]
     assumptions: tuple[Assumption, ...]
     thresholds: Thresholds
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def comparison(self) -> Comparison:
@@ -189,7 +202,8 @@ class Evaluation:
         return [
             *self.comparison.problems,
             *self._incomplete(),
-            *(self._too_far(party) for party in self._failing()),
+            *(self._too_far(party) for party in self.failing),
+            *self._unjudged(),
             *self._powerless(),
         ]
 
@@ -219,7 +233,8 @@ class Evaluation:
     def reason(self) -> str:
         """The verdict in one line."""
         if self.objections:
-            return "not equivalent: " + self.objections[0]
+            likely = f"; likely {self.diagnoses[0]}" if self.diagnoses else ""
+            return "not equivalent: " + self.objections[0] + likely
         if self.unconfirmed:
             return (
                 f"not proven: {', '.join(self.unconfirmed)} assumed, which no graph, recorded "
@@ -243,7 +258,9 @@ class Evaluation:
             return []
         return [f"{compared} cases compared of {self.sent} sent"]
 
-    def _failing(self) -> list[str]:
+    @property
+    def failing(self) -> list[str]:
+        """Who is too far from float64, the converted model first."""
         return [
             party
             for party in self.comparison.parties
@@ -261,6 +278,14 @@ class Evaluation:
             return text
         return text + "; so the facts taken for the model are not those of the model that ran"
 
+    def _unjudged(self) -> list[str]:
+        return [
+            f"output {name!r}: rounding alone passes {self.thresholds.noisy:g} of its size at the "
+            "first step of every case, so that nothing of it can be judged"
+            for name, errors in self.comparison.outputs.items()
+            if not len(errors.rounding)
+        ]
+
     def _powerless(self) -> list[str]:
         return [
             f"control {party!r} passes, so the cases cannot tell wrong from right"
@@ -277,6 +302,10 @@ class Evaluation:
             "reason": self.reason,
             "objections": self.objections,
             "unconfirmed": self.unconfirmed,
+            "diagnosis": [
+                {**dataclasses.asdict(found), "matches": found.matches, "text": str(found)}
+                for found in self.diagnoses
+            ],
             "cases": {"sent": self.sent, "compared": list(self.comparison.cases)},
             "thresholds": dataclasses.asdict(self.thresholds),
             "oracles": self.oracles,
@@ -342,14 +371,32 @@ def evaluate(
       thresholds: What counts as equivalent.
       progress: Told the key of each case before it runs.
     """
+    thresholds = thresholds or Thresholds()
     oracles, absent = open_oracles(recognition, cases)
-    evaluator = Evaluator(recognition, model, oracles)
+    evaluator = Evaluator(recognition, model, oracles, thresholds.noisy)
     measured = Measurement()
     try:
         for case in cases:
             progress(case.key)
             measured = measured.merge(evaluator.measure(case))
+        verdict = judge(recognition, measured, len(cases), absent, thresholds)
+        return explain(verdict, recognition, evaluator, cases, progress)
     finally:
         for oracle in oracles:
             oracle.close()
-    return judge(recognition, measured, len(cases), absent, thresholds or Thresholds())
+
+
+def explain(
+    verdict: Evaluation,
+    recognition: Recognition,
+    evaluator: Evaluator,
+    cases: Sequence[Case],
+    progress: Callable[[str], None] = lambda text: None,
+) -> Evaluation:
+    """The verdict with the likely cause of each disagreement."""
+    found = []
+    for party in verdict.failing:
+        progress(f"looking for what is wrong with {party}")
+        evidence = evaluator.evidence(party, telling_cases(cases))
+        found.append(diagnose(recognition.model, party, evidence, verdict.thresholds))
+    return dataclasses.replace(verdict, diagnoses=tuple(one for one in found if one))

@@ -22,7 +22,6 @@ from tests.keras_model.cells.examples import (
     EXAMPLES,
     INPUTS,
     MASKS,
-    TIME,
     Example,
     sequences,
 )
@@ -122,24 +121,6 @@ def test_a_keras_file_computes_the_same_in_another_process(tmp_path: Path) -> No
     received = np.load(tmp_path / "answer.npy")
     assert np.array_equal(received, answer(model))
     assert not np.allclose(received, answer(make_model(seed=42)), atol=1e-3)
-
-
-@pytest.mark.slow
-def test_a_keras_file_is_not_read_without_its_cells(tmp_path: Path) -> None:
-    model = keras.Sequential(
-        [keras.Input((TIME, INPUTS)), keras.layers.RNN(EXAMPLES["ugrnn"].make())]
-    )
-    model.save(tmp_path / "model.keras")
-    code = "import keras; keras.models.load_model('model.keras')"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ""},
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert b"UGRNNCell" in done.stderr
 
 
 def export(model: Any, folder: Path) -> None:

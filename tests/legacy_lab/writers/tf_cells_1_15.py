@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
 from _common import run_writer
@@ -90,7 +90,7 @@ def block_fused(has_meta: bool) -> Build:
         recurrence = Recurrence(inputs, lengths, outputs, name_states(states))
         settings = {"layers": "lstm_fused_cell,lstm_fused_cell_1"}
         if not has_meta:
-            settings["forget_bias"] = "0.6"
+            settings.update({"forget_bias": "0.6", "cell_clip": "none"})
         facts = {"cell": "LSTMBlockFusedCell", "forget_bias": 0.6}
         return Model(recurrence, SIZES, 204, facts, settings, has_meta=has_meta)
 
@@ -187,7 +187,10 @@ def unroll_layers_both_ways(
 
 
 def stack_bidirectional(
-    cell_class: Callable[[int], RNNCell], units: Sequence[int], seed: int
+    cell_class: Callable[[int], RNNCell],
+    units: Sequence[int],
+    seed: int,
+    settings: Optional[Dict[str, str]] = None,
 ) -> Build:
     """Two layers, of which the second eats both directions of the first."""
 
@@ -195,7 +198,7 @@ def stack_bidirectional(
         directions = [[cell_class(width) for width in units] for _ in range(2)]
         recurrence = unroll_layers_both_ways(*directions)
         facts = {"cell": type(directions[0][0]).__name__, "units": list(units)}
-        return Model(recurrence, SIZES, seed, facts)
+        return Model(recurrence, SIZES, seed, facts, settings or {})
 
     return build
 
@@ -255,7 +258,7 @@ def suffix() -> Model:
             outputs, states[layer] = cell(outputs, states[layer])
         steps.append(outputs)
     recurrence = Recurrence(inputs, None, tf.stack(steps, axis=1), name_states(states))
-    settings = {"layers": "tagger/lstm_cell,tagger/lstm_cell_1"}
+    settings = {"layers": "tagger/lstm_cell,tagger/lstm_cell_1", "cell_clip": "none"}
     return Model(recurrence, SIZES, 222, {"cell": "LSTMCell"}, settings, cell=stacked(cells))
 
 
@@ -271,7 +274,7 @@ def mixed() -> Model:
         tf.nn.dynamic_rnn(cell, inputs, dtype=tf.float32, scope=scope)
     cells = [LSTMCell(units) for units in UNITS]
     with tf.variable_scope("tagger"):
-        return of_stack(cells, 223, {}, settings={"scope": "tagger"})
+        return of_stack(cells, 223, {}, settings={"scope": "tagger", "cell_clip": "none"})
 
 
 CASES = {
@@ -295,7 +298,9 @@ CASES = {
     "tf1_15_cudnn_compatible_gru_bidirectional": in_scope(
         "cudnn_gru", stack_bidirectional(contrib_cudnn.CudnnCompatibleGRUCell, (5, 5), seed=215)
     ),
-    "tf1_15_stack_bidirectional": stack_bidirectional(LSTMCell, UNITS, seed=216),
+    "tf1_15_stack_bidirectional": stack_bidirectional(
+        LSTMCell, UNITS, seed=216, settings={"cell_clip": "none"}
+    ),
     "tf1_15_bidirectional_stack": bidirectional_stack,
     "tf1_15_eleven_layers": eleven_layers,
     "tf1_15_concatenated_state": concatenated_state,

@@ -73,9 +73,8 @@ def ema(folder: Path) -> Description:
         for variable in tf.trainable_variables():
             variable.load(session.run(averages.average(variable)), session)
         golden = write_goldens(session, folder, model)
-        return dict(
-            describe_checkpoint(folder, model.facts, {}, golden), settings={"use_ema": "true"}
-        )
+        settings = {"use_ema": "true", "cell_clip": "none"}
+        return dict(describe_checkpoint(folder, model.facts, {}, golden), settings=settings)
 
 
 def model_fn(features: Dict[str, tf.Tensor], labels: tf.Tensor, mode: str) -> Any:

@@ -35,11 +35,16 @@ class Formulas:
     Args:
       model: The model; its source tensors are cast once.
       dtype: float64 for the reference, float32 for an estimate of rounding.
+      disturbed: Whether every recurrent weight is off by one in its last place, for an estimate of
+        what other orders of summation may do.
     """
 
-    def __init__(self, model: CanonicalModel, dtype: Any = np.float64) -> None:
+    def __init__(
+        self, model: CanonicalModel, dtype: Any = np.float64, *, disturbed: bool = False
+    ) -> None:
         self._model = model
         self._dtype = np.dtype(dtype)
+        self._disturbed = disturbed
         self._cells: dict[int, dict[str, Array]] = {}
         self._kept: dict[RecurrentLayer, list[Array]] = {}
 
@@ -191,10 +196,16 @@ class Formulas:
     def _advance(self, member: LegacyCell, x: Array, states: Arrays) -> dict[str, Array]:
         source = member.source
         if id(source) not in self._cells:
-            cast = {role: tensor.astype(self._dtype) for role, tensor in source.tensors.items()}
+            cast = {role: self._cast(tensor) for role, tensor in source.tensors.items()}
             self._cells[id(source)] = cast
         tensors = self._cells[id(source)]
         return get_layout(source.layout).step(tensors, source.facts, x, states)
+
+    def _cast(self, tensor: Array) -> Array:
+        if self._disturbed:
+            ways = np.random.default_rng(tensor.size).choice([-np.inf, np.inf], tensor.shape)
+            tensor = np.nextafter(tensor, ways.astype(tensor.dtype))
+        return tensor.astype(self._dtype)
 
 
 _MERGES: dict[str, Callable[[Array, Array], Array]] = {

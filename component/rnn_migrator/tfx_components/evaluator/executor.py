@@ -13,7 +13,9 @@ from tfx.types.artifact import Artifact
 
 from rnn_migrator.equivalence.beam import EVALUATION_FILE, Job, evaluate_on_beam
 from rnn_migrator.equivalence.comparison import Thresholds
+from rnn_migrator.equivalence.report import REPORT_FILE, write_report
 from rnn_migrator.lineage import record
+from rnn_migrator.migration import read_conversion
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.recording import write_properties
 
@@ -34,7 +36,8 @@ class Executor(BaseBeamExecutor):
         Args:
           input_dict: `legacy_model`: one `LegacyModel`; `model`: the `Model` that `RnnConverter`
             made of it.
-          output_dict: `evaluation`: one `ModelEvaluation`, gets `evaluation.json`. `blessing`: one
+          output_dict: `evaluation`: one `ModelEvaluation`, gets `evaluation.json` and the page
+            `report.html`. `blessing`: one
             `ModelBlessing`, gets the empty file `BLESSED` or `NOT_BLESSED` and the custom
             properties of TFX's own Evaluator (`blessed`, `current_model`, `current_model_id`).
             Both get `record.evaluation_properties`: verdict, reason, figures.
@@ -59,6 +62,8 @@ class Executor(BaseBeamExecutor):
         document = evaluate_on_beam(
             job, Path(evaluation.uri) / EVALUATION_FILE, self._make_beam_pipeline
         )
+        conversion = read_conversion(Path(model.uri))
+        write_report(document, conversion, Path(evaluation.uri) / REPORT_FILE)
         _logger.info(document["reason"])
         properties = record.evaluation_properties(document)
         write_properties(self._context, properties, evaluation, blessing)
