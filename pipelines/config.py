@@ -39,6 +39,18 @@ class Source(Section):
         return tuple(layer.declared() for layer in self.layers)
 
 
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+class OutputThresholds(Section):
+    """The thresholds of one output; what is not stated is that of all outputs."""
+
+    factor: pydantic.PositiveFloat | None = None
+    floor: pydantic.PositiveFloat | None = None
+    noisy: pydantic.PositiveFloat | None = None
+    argmax: Share | None = None
+
+
 class Evaluation(Section):
     """How the converted model is judged.
 
@@ -46,17 +58,25 @@ class Evaluation(Section):
       golden: NPZ files of inputs and outputs recorded in the original framework.
       factor: How many times the rounding error of the model an error may be.
       floor: Errors up to this are rounding, relative to the largest output (at least 1).
+      noisy: Where rounding alone passes this, outputs are shown and not judged.
+      argmax: Least share of a classifier's clear decisions that must come out alike.
+      outputs: Other thresholds for some outputs, by "signature/output".
     """
 
     golden: tuple[ConfigFile, ...] = ()
     factor: pydantic.PositiveFloat = Thresholds.factor
     floor: pydantic.PositiveFloat = Thresholds.floor
     noisy: pydantic.PositiveFloat = Thresholds.noisy
+    argmax: Share = Thresholds.argmax
+    outputs: dict[str, OutputThresholds] = pydantic.Field(default_factory=dict)
 
     @property
     def thresholds(self) -> Thresholds:
         """What counts as equivalent."""
-        return Thresholds(self.factor, self.floor, self.noisy)
+        others = {
+            name: stated.model_dump(exclude_none=True) for name, stated in self.outputs.items()
+        }
+        return Thresholds(self.factor, self.floor, self.noisy, self.argmax, others)
 
 
 class Output(Section):

@@ -278,6 +278,7 @@ def verify(
     golden: Sequence[Path] = (),
     strict: bool = False,
     progress: Progress = _silent,
+    only: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluates an output folder against its source.
 
@@ -287,10 +288,12 @@ def verify(
       golden: NPZ files of recorded inputs and outputs.
       strict: Whether a mere assumption is refused.
       progress: Told each case before it runs.
+      only: Keys of the cases to run; none for all.
 
     Raises:
-      MigrationError: Source or output cannot be read.
+      MigrationError: Source or output cannot be read, or a key is that of no case.
     """
+    from rnn_migrator.equivalence.cases import chosen_cases
     from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
     from rnn_migrator.keras_model.reload import open_converted
 
@@ -299,4 +302,5 @@ def verify(
     if recognition.artifact.digest != document["source"]["sha256"]:
         progress(f"{source} is not, byte for byte, what {output} was converted from")
     model = open_converted(output, Target(document["target"]), recognition.model)
-    return evaluate(recognition, model, plan_cases(recognition, golden), progress=progress)
+    cases = chosen_cases(plan_cases(recognition, golden), only)
+    return evaluate(recognition, model, cases, progress=progress)

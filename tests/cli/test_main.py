@@ -80,6 +80,25 @@ def test_verify_says_equivalent_and_names_assumptions(converted, capsys):
     assert any("forget_bias=1.0" in text for text in document["unconfirmed"])
 
 
+def test_verify_runs_one_case_alone(converted, capsys):
+    case, output = converted
+    only = ["verify", str(case.source), str(output), "--only", "ragged", "--json"]
+    assert main(only) == 0
+    assert _json(capsys)["cases"] == {"sent": 1, "compared": ["ragged"]}
+    assert main([*only[:-1], "--only", "nonsense"]) == 2
+    told = capsys.readouterr().err
+    assert "--only nonsense" in told
+    assert "saturating" in told
+
+
+def test_verify_writes_a_page(converted, tmp_path, capsys):
+    case, output = converted
+    page = tmp_path / "report.html"
+    assert main(["verify", str(case.source), str(output), "--report", str(page)]) == 0
+    assert "not proven" in page.read_text()
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_recorded_outputs_settle_assumptions(converted, capsys):
     case, output = converted
     golden = str(case.goldens["with_lengths"])

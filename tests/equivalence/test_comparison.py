@@ -284,3 +284,31 @@ def test_it_goes_into_json() -> None:
     text = json.loads(json.dumps(to_json(found, LIMITS)))["serving_default/outputs"]
     assert text["parties"][CONVERTED]["excess"] > 1.0
     assert text["scale"] == pytest.approx(np.max(np.abs(reference)))
+
+
+# Outputs of their own
+
+
+def test_an_output_may_have_thresholds_of_its_own() -> None:
+    reference = sequences()
+    found = compared(reference, reference + 5e-4)
+    [output] = found.outputs
+    assert found.excess(CONVERTED, LIMITS) > 1.0
+    loose = dataclasses.replace(LIMITS, outputs={output: {"floor": 1e-2}})
+    assert found.excess(CONVERTED, loose) <= 1.0
+    other = dataclasses.replace(LIMITS, outputs={"step/outputs": {"floor": 1e-2}})
+    assert found.excess(CONVERTED, other) > 1.0
+    assert to_json(found, loose)[output]["bound"] > to_json(found, LIMITS)[output]["bound"]
+
+
+def test_the_worst_few_cases_are_kept_in_any_order() -> None:
+    reference = sequences()
+    found = [
+        compared(reference, reference + n * 1e-3, key=f"case {n}") for n in (3, 1, 7, 2, 5, 6, 4)
+    ]
+    one, other = Comparison(), Comparison()
+    for comparison in found:
+        one, other = one.merge(comparison), comparison.merge(other)
+    for merged in (one, other):
+        [errors] = merged.outputs.values()
+        assert [w.case for w in errors.ranking[CONVERTED]] == [f"case {n}" for n in (7, 6, 5, 4, 3)]

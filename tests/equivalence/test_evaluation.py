@@ -81,7 +81,7 @@ def test_the_evaluation_goes_into_json() -> None:
     assert text["verdict"] == "blessed"
     assert text["cases"]["compared"][0] == "recorded in golden.npz"
     assert text["cases"]["sent"] == len(text["cases"]["compared"])
-    assert text["thresholds"] == {"factor": 8.0, "floor": 1e-6, "noisy": 1e-3}
+    assert text["thresholds"] == dataclasses.asdict(Thresholds())
     for control in text["controls"].values():
         assert control["error"] > 1e-3
         assert control["excess"] > 30

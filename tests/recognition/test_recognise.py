@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_migrator.canonical import Origin
-from rnn_migrator.errors import ExitStatus, UnsupportedError, UsageError
+from rnn_migrator.errors import ExitStatus, MigrationError, UnsupportedError, UsageError
 from rnn_migrator.readers import open_artifact
 from rnn_migrator.recognition.recognise import Recognition, parts, recognise
 from rnn_migrator.recognition.settings import parse_settings
@@ -189,3 +189,61 @@ def test_a_setting_that_nothing_takes_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=setting.split("=")[0]):
         recognised(cases[name], setting)
+
+
+# Settings that would do nothing, and cells that are more than they seem
+
+
+ATTENTION = {
+    "encoder/AttentionCellWrapper/BasicLSTMCell/Linear/Matrix": (8, 20),
+    "encoder/AttentionCellWrapper/BasicLSTMCell/Linear/Bias": (20,),
+    "encoder/AttentionCellWrapper/Attention/AttnW_0": (1, 1, 5, 5),
+    "encoder/AttentionCellWrapper/Linear/Matrix": (8, 3),
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "wrapper"),
+    [
+        (ATTENTION, "AttentionCellWrapper"),
+        (
+            {**lstm("decoder/attention_wrapper/lstm_cell", 3, 5), "decoder/memory/kernel": (5, 5)},
+            "attention",
+        ),
+        (lstm("rnn/highway_wrapper/lstm_cell", 5, 5), "HighwayWrapper"),
+    ],
+)
+def test_a_cell_inside_a_wrapper_is_not_taken_for_a_plain_one(shapes: Shapes, wrapper: str) -> None:
+    text = refused(shapes)
+    assert wrapper in text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("class=LSTMBlockCell",),
+        ("layer[rnn/lstm_cell].class=LSTMBlokCell",),
+        ("layer[0].class=LSTMBlockCell", "writer=tensorflow-1.2"),
+    ],
+)
+def test_a_class_that_no_cell_takes_is_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(MigrationError, match=r"layer\[rnn/lstm_cell\].class=NAME"):
+        model_of(artifact(lstm("rnn/lstm_cell", 3, 5)), *settings)
+    assert model_of(
+        artifact(lstm("rnn/lstm_cell", 3, 5)),
+        "layer[rnn/lstm_cell].class=LSTMBlockCell",
+        "writer=tensorflow-1.2",
+    )
+
+
+def test_averages_of_another_scope_are_not_passed_over() -> None:
+    cell = lstm("rnn/lstm_cell", 3, 5)
+    shapes = cell | {f"train/{name}/ExponentialMovingAverage": s for name, s in cell.items()}
+    with pytest.raises(UsageError, match="a moving average of every variable"):
+        model_of(artifact(shapes), "use_ema=true", "scope=rnn")
+
+
+@pytest.mark.parametrize("writer", ["keras-2.2.4", "tensorflow-0.12", "tensorflow-1.1"])
+def test_a_release_that_gives_no_such_names_is_refused(writer: str) -> None:
+    text = refused(lstm("rnn/lstm_cell", 3, 5), f"writer={writer}")
+    assert "tensorflow-1.2 to tensorflow-1.15" in text

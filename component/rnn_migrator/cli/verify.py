@@ -17,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="refuse values that are mere defaults of a class"
     )
+    parser.add_argument(
+        "--only",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="run this case only, by the key that a report gives it (several may be named)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--report", metavar="FILE.html", type=Path, help="write a page with plots, for people"
@@ -29,7 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     with report.progress() as progress:
         evaluation = migration.verify(
-            arguments.source, arguments.output, arguments.golden, arguments.strict, progress
+            arguments.source,
+            arguments.output,
+            arguments.golden,
+            arguments.strict,
+            progress,
+            arguments.only,
         )
     document = evaluation.to_json()
     if arguments.report is not None:

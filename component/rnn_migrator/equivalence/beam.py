@@ -169,7 +169,7 @@ class _Parties:
         target = Target(read_conversion(Path(job.output))["target"])
         model = open_converted(Path(job.output), target, self._recognition.model)
         oracles, absent = open_oracles(self._recognition, self._cases)
-        self._evaluator = Evaluator(self._recognition, model, oracles, job.thresholds.noisy)
+        self._evaluator = Evaluator(self._recognition, model, oracles, job.thresholds)
         self._absent = tuple(absent)
         # Runners call from several threads; nobody promises that an oracle stands that.
         self._lock = threading.Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,29 @@ def _vocabulary(model: CanonicalModel, source: ModelInput) -> int | None:
         if layer.class_name == "Embedding"
     ]
     return min(sizes, default=None)
+
+
+def chosen_cases(cases: Sequence[Case], keys: Sequence[str]) -> list[Case]:
+    """The cases of some keys, all of them where none is named.
+
+    Raises:
+      UsageError: A key is that of no case.
+    """
+    known = [case.key for case in cases]
+    raise_all(
+        UsageError,
+        (
+            Problem(
+                where=f"--only {key}",
+                expected="the key of a case: " + ", ".join(known),
+                received=repr(key),
+                remedy="name one of these; a report names the worst ones",
+            )
+            for key in keys
+            if key not in known
+        ),
+    )
+    return [case for case in cases if case.key in keys or not keys]
 
 
 def recorded_case(file: Path, model: CanonicalModel) -> Case:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rnn_migrator.canonical import Array
+from rnn_migrator.equivalence.agreement import Agreement, agreement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,20 @@ class Thresholds:
         output (at least 1).
       noisy: Where rounding alone passes this, relative to the largest output (at least 1), outputs
         are shown and not judged.
+      argmax: Least share of clear decisions of a classifier that must come out alike.
+      outputs: Other values for some outputs, by "signature/output" and by name of the threshold.
     """
 
     factor: float = 8.0
     floor: float = 1e-6
     noisy: float = 1e-3
+    argmax: float = 1.0
+    outputs: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+    def of(self, output: str) -> Thresholds:
+        """Those of one output."""
+        changed: dict[str, Any] = {"outputs": {}, **self.outputs.get(output, {})}
+        return dataclasses.replace(self, **changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +69,8 @@ class OutputErrors:
         every oracle.
       worst: The worst case of each party, of what is judged.
       drift: Largest error by time step of the float32 formula and of every party, judged or not.
+      ranking: The worst few cases of each party, of what is judged.
+      agreement: How far the decisions of a classifier agree, by party.
     """
 
     elements: int
@@ -67,6 +79,8 @@ class OutputErrors:
     errors: Mapping[str, Array]
     worst: Mapping[str, Worst]
     drift: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    ranking: Mapping[str, tuple[Worst, ...]] = dataclasses.field(default_factory=dict)
+    agreement: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
 
     def merge(self, other: OutputErrors) -> OutputErrors:
         """Errors over the cases of both."""
@@ -87,6 +101,16 @@ class OutputErrors:
             drift={
                 name: _longest_max(self.drift.get(name, none), other.drift.get(name, none))
                 for name in dict.fromkeys([*self.drift, *other.drift])
+            },
+            ranking={
+                name: _ranked(self.ranking.get(name, ()) + other.ranking.get(name, ()))
+                for name in parties
+            },
+            agreement={
+                name: self.agreement.get(name, Agreement()).merge(
+                    other.agreement.get(name, Agreement())
+                )
+                for name in dict.fromkeys([*self.agreement, *other.agreement])
             },
         )
 
@@ -109,6 +133,15 @@ def _longest_max(one: Array, other: Array) -> Array:
     length = max(len(one), len(other))
     padded = [np.pad(vector, (0, length - len(vector))) for vector in (one, other)]
     return np.maximum(*padded)
+
+
+_RANKED = 5
+
+
+def _ranked(cases: tuple[Worst, ...]) -> tuple[Worst, ...]:
+    """The worst few, NaN first; the key decides between equals, so that no order matters."""
+    order = sorted(cases, key=lambda one: (not np.isnan(one.error), -one.error, one.case))
+    return tuple(order[:_RANKED])
 
 
 def _worse(one: Worst, other: Worst) -> Worst:
@@ -151,8 +184,8 @@ class Comparison:
 
     def excess(self, party: str, thresholds: Thresholds) -> float:
         """The largest excess of a party over all outputs."""
-        errors = [e for e in self.outputs.values() if party in e.errors]
-        return max((e.excess(party, thresholds) for e in errors), default=0.0)
+        errors = [(name, e) for name, e in self.outputs.items() if party in e.errors]
+        return max((e.excess(party, thresholds.of(name)) for name, e in errors), default=0.0)
 
     def worst_error(self, party: str) -> Worst:
         """The largest error of a party over all outputs."""
@@ -168,7 +201,7 @@ def compare_case(
     reference: Mapping[str, Array],
     rounded: Mapping[str, Array],
     parties: Mapping[str, Mapping[str, Array]],
-    noisy: float = Thresholds.noisy,
+    thresholds: Thresholds | None = None,
 ) -> Comparison:
     """Compares one case.
 
@@ -178,9 +211,9 @@ def compare_case(
       reference: Outputs in float64.
       rounded: The same formulas in float32.
       parties: Outputs by party; an oracle may know fewer outputs than the reference.
-      noisy: See `Thresholds`.
+      thresholds: What counts as noise.
     """
-    outputs, problems = {}, []
+    outputs, problems, thresholds = {}, [], thresholds or Thresholds()
     for name, expected in reference.items():
         given = {party: values[name] for party, values in parties.items() if name in values}
         for party, values in given.items():
@@ -188,7 +221,9 @@ def compare_case(
         if CONVERTED not in given:
             problems.append(f"{key}: the converted model gives no output {name!r}")
         if not problems:
-            outputs[f"{signature}/{name}"] = _errors(key, expected, rounded[name], given, noisy)
+            output = f"{signature}/{name}"
+            noisy = thresholds.of(output).noisy
+            outputs[output] = _errors(key, expected, rounded[name], given, noisy)
     return Comparison((key,), {} if problems else outputs, tuple(problems))
 
 
@@ -208,17 +243,33 @@ def _errors(
     # NaN is not noise: it stays, and is judged.
     quiet = ~(np.maximum.accumulate(rounding) > noisy * max(1.0, scale))
     judged = {party: errors[quiet] for party, errors in shown.items()}
+    worst = {
+        party: Worst(float(np.max(e, initial=0.0)), key, int(np.argmax(e)) if e.size else 0)
+        for party, e in judged.items()
+    }
     return OutputErrors(
         elements=expected.size,
         scale=scale,
         rounding=rounding[quiet],
         errors=judged,
-        worst={
-            party: Worst(float(np.max(e, initial=0.0)), key, int(np.argmax(e)) if e.size else 0)
-            for party, e in judged.items()
-        },
+        worst=worst,
         drift={ROUNDING: rounding, **shown},
+        ranking={party: (one,) for party, one in worst.items() if judged[party].size},
+        agreement=_agreements(expected, given, int(quiet.sum()), 2 * noisy),
     )
+
+
+def _agreements(
+    expected: Array, given: Mapping[str, Array], steps: int, margin: float
+) -> dict[str, Agreement]:
+    """How far the decisions agree in the steps that are judged."""
+    if expected.ndim < 3 and not steps:
+        return {}
+    cut = slice(None) if expected.ndim < 3 else (slice(None), slice(steps))
+    found = {
+        party: agreement(expected[cut], values[cut], margin) for party, values in given.items()
+    }
+    return {party: counts for party, counts in found.items() if counts is not None}
 
 
 def _by_step(values: Array, expected: Array) -> Array:
@@ -238,16 +289,21 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
             "scale": errors.scale,
             "rounding": float(np.max(errors.rounding, initial=0.0)),
             "rounding_by_step": _floats(errors.drift.get(ROUNDING, errors.rounding)),
-            "bound": float(np.max(errors.bound(thresholds), initial=0.0)),
-            "bound_by_step": _floats(errors.bound(thresholds)),
+            "bound": float(np.max(errors.bound(thresholds.of(name)), initial=0.0)),
+            "bound_by_step": _floats(errors.bound(thresholds.of(name))),
             "judged_steps": len(errors.rounding),
             "parties": {
                 party: {
                     "error": errors.worst[party].error,
                     "case": errors.worst[party].case,
                     "step": errors.worst[party].step,
-                    "excess": errors.excess(party, thresholds),
+                    "excess": errors.excess(party, thresholds.of(name)),
                     "by_step": _floats(errors.drift.get(party, errors.errors[party])),
+                    "worst": [
+                        {"key": one.case, "step": one.step, "error": one.error}
+                        for one in errors.ranking.get(party, ())
+                    ],
+                    "agreement": errors.agreement.get(party, Agreement()).shares(),
                 }
                 for party in errors.errors
             },

@@ -147,7 +147,7 @@ class _Trial:
                     expected,
                     rounded,
                     parties,
-                    self._thresholds.noisy,
+                    self._thresholds,
                 )
             )
             if total.problems:

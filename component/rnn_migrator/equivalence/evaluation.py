@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_migrator.canonical import Array, CanonicalModel
+from rnn_migrator.equivalence.agreement import Agreement
 from rnn_migrator.equivalence.cases import Case, probe_cases, recorded_case
 from rnn_migrator.equivalence.comparison import (
     CONVERTED,
@@ -73,7 +74,7 @@ class Evaluator:
       recognition: The source.
       model: The converted model.
       oracles: Who else says what the source computes.
-      noisy: See `Thresholds`.
+      thresholds: What counts as noise.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class Evaluator:
         recognition: Recognition,
         model: Signatures,
         oracles: Sequence[Oracle] = (),
-        noisy: float = Thresholds.noisy,
+        thresholds: Thresholds | None = None,
     ) -> None:
         self._model = model
-        self._noisy = noisy
+        self._thresholds = thresholds or Thresholds()
         self._oracles = oracles
         # A case is compared several times; its yardstick is the same each time.
         self._yardstick = functools.lru_cache(maxsize=4)(Yardstick(recognition.model).measure)
@@ -154,7 +155,7 @@ class Evaluator:
         reference, rounded = self._yardstick(case)
         if outputs is not None:
             reference = {name: reference[name] for name in outputs}
-        return compare_case(case.key, case.signature, reference, rounded, parties, self._noisy)
+        return compare_case(case.key, case.signature, reference, rounded, parties, self._thresholds)
 
 
 def _formulas(models: Mapping[str, CanonicalModel]) -> dict[str, Formulas]:
@@ -203,6 +204,7 @@ class Evaluation:
             *self.comparison.problems,
             *self._incomplete(),
             *(self._too_far(party) for party in self.failing),
+            *self._undecided(),
             *self._unjudged(),
             *self._powerless(),
         ]
@@ -278,10 +280,22 @@ class Evaluation:
             return text
         return text + "; so the facts taken for the model are not those of the model that ran"
 
+    def _undecided(self) -> list[str]:
+        """Outputs whose decisions are not those of the source."""
+        found = []
+        for name, errors in self.comparison.outputs.items():
+            share = errors.agreement.get(CONVERTED, Agreement()).shares().get("argmax", 1.0)
+            if share < self.thresholds.of(name).argmax:
+                found.append(
+                    f"output {name!r}: {share:.4g} of its clear decisions are those of the source, "
+                    f"at least {self.thresholds.of(name).argmax:g} should be"
+                )
+        return found
+
     def _unjudged(self) -> list[str]:
         return [
-            f"output {name!r}: rounding alone passes {self.thresholds.noisy:g} of its size at the "
-            "first step of every case, so that nothing of it can be judged"
+            f"output {name!r}: rounding alone passes {self.thresholds.of(name).noisy:g} of its "
+            "size at the first step of every case, so that nothing of it can be judged"
             for name, errors in self.comparison.outputs.items()
             if not len(errors.rounding)
         ]
@@ -373,7 +387,7 @@ def evaluate(
     """
     thresholds = thresholds or Thresholds()
     oracles, absent = open_oracles(recognition, cases)
-    evaluator = Evaluator(recognition, model, oracles, thresholds.noisy)
+    evaluator = Evaluator(recognition, model, oracles, thresholds)
     measured = Measurement()
     try:
         for case in cases:

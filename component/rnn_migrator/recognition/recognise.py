@@ -148,6 +148,7 @@ def _recognise_stack(artifact: LegacyArtifact, settings: Settings) -> Recognitio
         raise_all(UnsupportedError, (p for p in problems if _concerns(p, wanted.value)))
     scope = choose_stack(stacks, settings)
     raise_all(UnsupportedError, (p for p in problems if _concerns(p, scope)))
+    raise_all(UsageError, _vain_settings(artifact, stacks[scope], settings))
     legacy = locate(graph, stacks[scope]) if graph else None
     model = build_stack(variables, stacks[scope], settings, legacy.by_scope if legacy else {})
     _check_effect(settings, model)
@@ -165,6 +166,34 @@ def _misfits(
     if graph is None:
         for layers in stacks.values():
             yield from stack_problems(variables, layers, settings, {})
+
+
+def _vain_settings(
+    artifact: LegacyArtifact, layers: Layers, settings: Settings
+) -> Iterator[Problem]:
+    """Classes that no cell of the stack is of, and averages that its variables do not have."""
+    cells = [cell for layer in layers for stack in layer.values() for cell in stack]
+    classes = {cell.named.cell_class for cell in cells}
+    for (layer, key), text in settings.texts.items():
+        if key == "class" and str(settings.values[layer, key]) not in classes:
+            yield Problem(
+                where=f"--set {text}",
+                expected="a class of TensorFlow 1, for a cell named by its scope: "
+                + " or ".join(f"'layer[{cell.scope}].class=NAME'" for cell in cells),
+                received=f"{settings.values[layer, key]}, which none of these cells was taken for",
+                remedy="name the scope of the cell, and a class whose variables it has",
+            )
+    ema = settings.get("use_ema")
+    names = [name for cell in cells for name in cell.names.values() if name in artifact.tensors]
+    plain = [name for name in names if f"{name}/ExponentialMovingAverage" not in artifact.tensors]
+    if ema is not None and ema.value and plain:
+        yield Problem(
+            where=ema.source,
+            expected="a moving average of every variable of the stack: "
+            "NAME/ExponentialMovingAverage",
+            received="none of " + ", ".join(plain[:4]),
+            remedy="leave the setting out, or name the checkpoint of the training job",
+        )
 
 
 _UNUSED_AVERAGES = (

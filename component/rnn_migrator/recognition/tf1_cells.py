@@ -59,14 +59,14 @@ class NamedCell:
           names: The cell's variables by role; they tell releases apart.
           stated: The release that the user says wrote them.
         """
-        first, last = self._span(names)
+        first, last = self.span(names)
         return {
             key: default.fact(stated, first, last) if isinstance(default, Default) else default
             for key, default in self.defaults.items()
             if key != "proj_clip" or "projection" in names
         }
 
-    def _span(self, names: Mapping[str, str]) -> tuple[Version, Version]:
+    def span(self, names: Mapping[str, str]) -> tuple[Version, Version]:
         """The releases that give such names."""
         first, last = self.releases
         ends = {name.rsplit("/", 1)[-1] for name in names.values()}

@@ -16,7 +16,7 @@ from rnn_migrator.recognition.tf1_cells import NAMED_CELLS, REFUSED_CELLS, Found
 Shapes = Mapping[str, tuple[int, ...]]
 
 _RECURRENT_SCOPE = re.compile(
-    r"(?:.*/)?(?:(?:bidirectional_|stack_bidirectional_)?rnn|BiRNN|RNN|\w+_(?:cell|wrapper)|\w+Cell)"
+    r"(?:.*/)?(?:(?:bidirectional_|stack_bidirectional_)?rnn|BiRNN|RNN|\w+_(?:cell|wrapper)|\w+(?:Cell|Wrapper))"
     r"(?:_\d+)?/.+"
 )
 _MULTI = r"(?:multi_rnn_cell(?:_\d+)?/cell_|MultiRNNCell(?:_\d+)?/Cell)"
@@ -49,6 +49,9 @@ def find_cells(shapes: Shapes, settings: Settings) -> tuple[list[FoundCell], lis
     cells, more = _find_named(rest, settings)
     taken |= {name for cell in cells for name in cell.names.values()}
     problems += more
+    wrapped = {cell.scope: _wrapper(cell.scope) for cell in cells}
+    problems += [_wrapped(cell, wrapped[cell.scope]) for cell in cells if wrapped[cell.scope]]
+    cells = [cell for cell in cells if not wrapped[cell.scope]]
     blamed = {problem.where for problem in problems}
     ignored = [re.compile(f"{re.escape(cell.scope)}/{cell.named.ignored}") for cell in cells]
     leftover = [
@@ -57,6 +60,24 @@ def find_cells(shapes: Shapes, settings: Settings) -> tuple[list[FoundCell], lis
         if not _belongs_to(name, taken) and not any(p.fullmatch(name) for p in ignored)
     ]
     return hand_written + cells, problems + _unknown_cells(leftover, blamed)
+
+
+_WRAPPER = re.compile(r"(?:.*/)?\w*(?:[wW]rapper)(?:_\d+)?")
+
+
+def _wrapper(scope: str) -> str:
+    """The scope of a wrapper that computes more than the cell in it, "" for none."""
+    found = [str(parent) for parent in PurePosixPath(scope).parents]
+    return next((p for p in found if _WRAPPER.fullmatch(p) and _cell_class(p) != _UNKNOWN), "")
+
+
+def _wrapped(cell: FoundCell, wrapper: str) -> Problem:
+    return Problem(
+        where=wrapper,
+        expected=f"a {cell.named.cell_class} by itself",
+        received=f"{_cell_class(wrapper)} around {cell.scope}",
+        remedy=_remedy(wrapper),
+    )
 
 
 def _belongs_to(name: str, variables: Container[str]) -> bool:

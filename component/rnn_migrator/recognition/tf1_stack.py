@@ -28,6 +28,7 @@ from rnn_migrator.readers import LegacyArtifact
 from rnn_migrator.recognition.facts import resolve
 from rnn_migrator.recognition.graph_facts import GraphCell
 from rnn_migrator.recognition.hand_written import TOP_LEVEL, convention_problems
+from rnn_migrator.recognition.releases import Release
 from rnn_migrator.recognition.settings import Settings
 from rnn_migrator.recognition.tf1_cells import FoundCell, unnamed_cell
 from rnn_migrator.recognition.tf1_names import apart, find_cells, place
@@ -262,9 +263,26 @@ def stack_problems(
         facts = _facts(cell, settings, graph_cells)
         open_facts = list(_undecided(cell, facts))
         problems += [*_misfits(artifact, cell), *open_facts]
+        problems += _other_release(cell, settings.get("writer"))
         if not open_facts:
             problems += convention_problems(cell, facts, cell.scope in graph_cells)
     return problems
+
+
+def _other_release(cell: FoundCell, stated: Fact[Release] | None) -> Iterator[Problem]:
+    """A stated release that cannot have written such a cell."""
+    if stated is None:
+        return
+    first, last = cell.named.span(cell.names)
+    if stated.value.framework == "tensorflow" and first <= stated.value.version <= last:
+        return
+    yield Problem(
+        where=f"{cell.scope}, {stated.source}",
+        expected=f"a release that gives a {cell.named.cell_class} such names: tensorflow-"
+        f"{'.'.join(map(str, first))} to tensorflow-{'.'.join(map(str, last))}",
+        received=str(stated.value),
+        remedy="name the release that wrote the checkpoint",
+    )
 
 
 def _cells(layers: Layers) -> list[FoundCell]:
