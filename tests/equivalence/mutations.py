@@ -172,8 +172,9 @@ def _activation(cell: Cell) -> tuple[str, Cell] | None:
 
 
 def _gate_activation(cell: Cell) -> tuple[str, Cell] | None:
-    if "recurrent_activation" not in cell.facts:
-        return None
+    fixed = cell.kind in (CellKind.COUPLED_LSTM, CellKind.UGRNN) or cell.norms
+    if "recurrent_activation" not in cell.facts or fixed:
+        return None  # no layer of ours takes another than sigmoid there
     other = "hard_sigmoid" if cell.recurrent_activation.value == "sigmoid" else "sigmoid"
     return f"recurrent_activation {other}", _told(cell, "recurrent_activation", other)
 

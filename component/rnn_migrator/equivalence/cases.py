@@ -21,6 +21,9 @@ from rnn_migrator.readers.array_dump import load_npz
 
 _BATCH, _SHORT, _LONG = 5, 9, 40
 _SEED = 20211
+_HOLES = 0.4
+"""Share of the time steps that are padding where padding is anywhere."""
+
 _PREFIXES = (1, 2, 4)
 """Lengths of the short sequences, which say most of a model that amplifies noise."""
 
@@ -53,8 +56,8 @@ def probe_cases(model: CanonicalModel) -> list[Case]:
 
     Bare weights get ordinary, saturating, zero, long, short and single-row sequences, ragged
     and zero lengths, and single steps from random states. A Keras model gets the same kinds as far
-    as its input shapes allow, extreme ids where an embedding reads them, and padding of several
-    lengths where a layer masks it.
+    as its input shapes allow, extreme ids where an embedding reads them, and padding at the end
+    and anywhere where a layer masks it.
     """
     rng = np.random.default_rng(_SEED)
     return list(_stack_probes(model, rng) if model.bare_weights else _model_probes(model, rng))
@@ -114,6 +117,10 @@ def _model_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
             lengths = np.linspace(0, len(times), batch).astype(int)
             padded[name][times >= lengths[:, None]] = value
         yield Case("padded", "serving_default", padded)
+        holes = inputs(1.0)
+        for name, value in padding.items():
+            holes[name][rng.random(holes[name].shape[:2]) < _HOLES] = value
+        yield Case("padded anywhere", "serving_default", holes)
 
 
 def _input(

@@ -82,7 +82,7 @@ def diagnose(
     asis = trial.of(Mistake("", "", "", model))
     best: tuple[Mistake, _Fit] | None = None
     for mistake in known_mistakes(model):
-        fit = trial.of(mistake)
+        fit = trial.of(mistake, best[1].excess if best else np.inf)
         if fit.excess <= 1.0:
             return _diagnosis(model, party, mistake, fit)
         if best is None or fit.excess < best[1].excess:
@@ -130,8 +130,13 @@ class _Trial:
         self._thresholds = thresholds
         self._noise = [_noise(model, one.case) for one in evidence]
 
-    def of(self, mistake: Mistake) -> _Fit:
-        """How far the evidence is from a model with a mistake in it."""
+    def of(self, mistake: Mistake, hopeless: float = np.inf) -> _Fit:
+        """How far the evidence is from a model with a mistake in it.
+
+        Args:
+          mistake: The mistake.
+          hopeless: An excess from which on it need not be known more exactly.
+        """
         formulas, total = Formulas(mistake.model), Comparison()
         for one, noise in zip(self._evidence, self._noise, strict=True):
             given = formulas.run(one.case.signature, one.case.inputs, one.case.calls)
@@ -152,6 +157,8 @@ class _Trial:
             )
             if total.problems:
                 return _Fit(np.inf, np.inf)
+            if total.excess(CONVERTED, self._thresholds) > max(1.0, hopeless):
+                break
         excess = total.excess(CONVERTED, self._thresholds)
         return _Fit(total.worst_error(CONVERTED).error, excess)
 
