@@ -312,3 +312,18 @@ def test_the_worst_few_cases_are_kept_in_any_order() -> None:
     for merged in (one, other):
         [errors] = merged.outputs.values()
         assert [w.case for w in errors.ranking[CONVERTED]] == [f"case {n}" for n in (7, 6, 5, 4, 3)]
+
+
+def test_every_error_is_in_the_histogram() -> None:
+    reference = sequences()
+    noisy = reference + np.random.default_rng(1).normal(0, 1e-7, reference.shape)
+    noisy[0, 0, 0] = reference[0, 0, 0]
+    whole = compared(reference, noisy).merge(compared(reference, reference + 1e6, key="far"))
+    [output] = to_json(whole, LIMITS).values()
+    found = output["parties"][CONVERTED]["histogram"]
+    assert sum(found["counts"]) == 2 * reference.size == output["elements"]
+    assert len(found["edges"]) == len(found["counts"]) + 1
+    assert found["counts"][0] >= 1
+    assert found["counts"][-1] == reference.size
+    middle = np.array(found["edges"][:-1])[np.array(found["counts"]) > 0][1:-1]
+    assert 1e-10 < middle.min() < middle.max() < 1e-6

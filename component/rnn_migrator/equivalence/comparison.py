@@ -71,6 +71,8 @@ class OutputErrors:
       drift: Largest error by time step of the float32 formula and of every party, judged or not.
       ranking: The worst few cases of each party, of what is judged.
       agreement: How far the decisions of a classifier agree, by party.
+      histogram: How many errors of each size there are, in the bins of `HISTOGRAM`, of the
+        converted model.
     """
 
     elements: int
@@ -81,6 +83,7 @@ class OutputErrors:
     drift: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     ranking: Mapping[str, tuple[Worst, ...]] = dataclasses.field(default_factory=dict)
     agreement: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
+    histogram: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     def merge(self, other: OutputErrors) -> OutputErrors:
         """Errors over the cases of both."""
@@ -112,6 +115,10 @@ class OutputErrors:
                 )
                 for name in dict.fromkeys([*self.agreement, *other.agreement])
             },
+            histogram={
+                name: self.histogram.get(name, _EMPTY) + other.histogram.get(name, _EMPTY)
+                for name in dict.fromkeys([*self.histogram, *other.histogram])
+            },
         )
 
     def bound(self, thresholds: Thresholds) -> Array:
@@ -128,6 +135,19 @@ class OutputErrors:
         return float(np.max(np.where(np.isfinite(ratio), ratio, np.inf)))
 
 
+HISTOGRAM = np.logspace(-12, 2, 57)
+"""Edges of the bins, four to a decade; what is smaller or larger counts in the outermost ones."""
+
+_EMPTY = np.zeros(len(HISTOGRAM) - 1, np.int64)
+
+
+def _histogram(expected: Array, values: Array) -> Array:
+    """How many errors of each size there are, zeros among the smallest."""
+    error = np.abs(values.astype(np.float64) - expected)
+    counts, _ = np.histogram(np.clip(error, HISTOGRAM[0], HISTOGRAM[-1]), HISTOGRAM)
+    return counts.astype(np.int64)
+
+
 def _longest_max(one: Array, other: Array) -> Array:
     """Elementwise maximum of two vectors, the shorter one padded with zeros."""
     length = max(len(one), len(other))
@@ -140,7 +160,7 @@ _RANKED = 5
 
 def _ranked(cases: tuple[Worst, ...]) -> tuple[Worst, ...]:
     """The worst few, NaN first; the key decides between equals, so that no order matters."""
-    order = sorted(cases, key=lambda one: (not np.isnan(one.error), -one.error, one.case))
+    order = sorted(cases, key=lambda one: (not np.isnan(one.error), -one.error, one.case, one.step))
     return tuple(order[:_RANKED])
 
 
@@ -256,6 +276,7 @@ def _errors(
         drift={ROUNDING: rounding, **shown},
         ranking={party: (one,) for party, one in worst.items() if judged[party].size},
         agreement=_agreements(expected, given, int(quiet.sum()), 2 * noisy),
+        histogram={CONVERTED: _histogram(expected, given[CONVERTED])},
     )
 
 
@@ -304,6 +325,7 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
                         for one in errors.ranking.get(party, ())
                     ],
                     "agreement": errors.agreement.get(party, Agreement()).shares(),
+                    **_histogram_json(errors.histogram.get(party)),
                 }
                 for party in errors.errors
             },
@@ -314,3 +336,12 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
 
 def _floats(vector: Array) -> list[float]:
     return [float(value) for value in vector]
+
+
+def _histogram_json(counts: Array | None) -> dict[str, Any]:
+    """The bins that are not empty at either end."""
+    if counts is None or not counts.any():
+        return {}
+    first, last = int(np.argmax(counts > 0)), len(counts) - int(np.argmax(counts[::-1] > 0))
+    edges = [float(f"{edge:.4g}") for edge in HISTOGRAM[first : last + 1]]
+    return {"histogram": {"edges": edges, "counts": [int(n) for n in counts[first:last]]}}
