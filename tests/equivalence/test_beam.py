@@ -30,6 +30,11 @@ TWO_THREADS = [
     "--direct_running_mode=multi_threading",
     "--direct_num_workers=2",
 ]
+TWO_PROCESSES = [
+    "--runner=DirectRunner",
+    "--direct_running_mode=multi_processing",
+    "--direct_num_workers=2",
+]
 
 
 def runner(*arguments: str) -> Callable[[], Any]:
@@ -67,7 +72,11 @@ def expected(case: Case, output: Path) -> dict[str, Any]:
     return plain_json(evaluate(recognition, model, plan).to_json())
 
 
-@pytest.mark.parametrize("arguments", [IN_MEMORY, TWO_THREADS], ids=["in memory", "threads"])
+@pytest.mark.parametrize(
+    "arguments",
+    [IN_MEMORY, TWO_THREADS, TWO_PROCESSES],
+    ids=["in memory", "threads", "processes"],
+)
 def test_gives_the_figures_of_the_evaluation_in_one_process(
     job: Job, expected: dict[str, Any], tmp_path: Path, arguments: list[str]
 ) -> None:
