@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +96,56 @@ def test_gives_the_figures_of_the_evaluation_in_one_process(
     assert found["verdict"] == "blessed"
     assert "recorded outputs" in found["oracles"]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert process.poll() is None, "the server ended"
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nobody answers on port {port}")
+
+
+@pytest.fixture
+def portable() -> Iterator[list[str]]:
+    """Arguments for a job service and a pool of workers, each in processes of their own."""
+    jobs, pool = free_port(), free_port()
+    servers = {
+        jobs: ["portability.local_job_service_main", f"--port={jobs}"],
+        pool: ["worker.worker_pool_main", f"--service_port={pool}"],
+    }
+    folder = Path(sys.executable).parent  # the pool starts the `python` on PATH
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    with contextlib.ExitStack() as stack:
+        for port, (module, argument) in servers.items():
+            command = [sys.executable, "-m", f"apache_beam.runners.{module}", argument]
+            server = stack.enter_context(subprocess.Popen(command, env=environment))
+            stack.callback(server.terminate)
+            wait_for(port, server)
+        yield [
+            "--runner=PortableRunner",
+            f"--job_endpoint=localhost:{jobs}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config=localhost:{pool}",
+        ]
+
+
+def test_workers_elsewhere_give_the_same_figures(
+    job: Job, expected: dict[str, Any], tmp_path: Path, portable: list[str]
+) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    found = evaluate_on_beam(job, tmp_path / "evaluation.json", runner(*portable))
+    assert json.dumps(found) == json.dumps(expected)
 
 
 def test_recordings_of_another_model_are_not_blessed(job: Job, case: Case, tmp_path: Path) -> None:
