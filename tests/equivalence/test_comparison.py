@@ -314,6 +314,15 @@ def test_the_worst_few_cases_are_kept_in_any_order() -> None:
         assert [w.case for w in errors.ranking[CONVERTED]] == [f"case {n}" for n in (7, 6, 5, 4, 3)]
 
 
+def test_the_error_is_told_beside_that_of_the_legacy_run() -> None:
+    reference = sequences()
+    found = compared(reference, reference + 3e-7, oracle=reference + 2e-7)
+    [output] = to_json(found, LIMITS).values()
+    assert output["parties"][ORACLE]["converted_ratio"] == pytest.approx(1.5, rel=1e-3)
+    [exact] = to_json(compared(reference, reference, oracle=reference), LIMITS).values()
+    assert exact["parties"][ORACLE]["converted_ratio"] is None
+
+
 def test_every_error_is_in_the_histogram() -> None:
     reference = sequences()
     noisy = reference + np.random.default_rng(1).normal(0, 1e-7, reference.shape)

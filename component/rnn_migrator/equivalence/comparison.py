@@ -126,6 +126,11 @@ class OutputErrors:
         floor = thresholds.floor * max(1.0, self.scale)
         return np.maximum(floor, thresholds.factor * np.maximum.accumulate(self.rounding))
 
+    def ratio_to(self, party: str) -> float | None:
+        """The converted model's largest error as so many times a party's; None for no error."""
+        mine, theirs = self.worst.get(CONVERTED), self.worst.get(party)
+        return mine.error / theirs.error if mine and theirs and theirs.error else None
+
     def excess(self, party: str, thresholds: Thresholds) -> float:
         """How many times its bound a party's error is, at its worst step; above 1 is too much."""
         errors = self.errors[party]
@@ -319,6 +324,7 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
                     "case": errors.worst[party].case,
                     "step": errors.worst[party].step,
                     "excess": errors.excess(party, thresholds.of(name)),
+                    "converted_ratio": errors.ratio_to(party),
                     "by_step": _floats(errors.drift.get(party, errors.errors[party])),
                     "worst": [
                         {"key": one.case, "step": one.step, "error": one.error}
