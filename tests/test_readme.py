@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
+from tests.equivalence.lab import LAB
+from tests.equivalence.mutations import Mutation
 from tests.support import README, SECTIONS, parts
 
 
@@ -13,3 +18,19 @@ from tests.support import README, SECTIONS, parts
 def test_the_tables_are_up_to_date(section: str) -> None:
     _, found, _ = parts(README.read_text("utf-8"), section)
     assert found == SECTIONS[section](), "run `make support`"
+
+
+def test_every_key_of_the_evaluation_is_described() -> None:
+    text = (README.parent / "docs" / "evaluation.md").read_text("utf-8")
+    tables = re.split(r"An output:|A party:", text)
+    described = [set(re.findall(r"`(\w+)`", " ".join(_first_cells(table)))) for table in tables]
+    lab = LAB["keras2_lstm_hard_sigmoid"]
+    model = Mutation("", "", "", lab.recognition.model).run()
+    found = evaluate(lab.recognition, model, plan_cases(lab.recognition)).to_json()
+    [output] = found["outputs"].values()
+    party = output["parties"]["converted model"]
+    assert [set(keys) for keys in (found, output, party)] == described
+
+
+def _first_cells(table: str) -> list[str]:
+    return [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
