@@ -164,7 +164,7 @@ def served() -> Path:
 def test_a_stranger_gets_the_goldens(lab: LabModel, target: Target, way: str) -> None:
     for signature, golden in lab.goldens.items():
         with np.load(served() / f"{lab.name}-{signature}-{target.value}-{way}.npz") as answers:
-            check_answers(answers, golden)
+            check_answers(lab, answers, golden)
 
 
 @pytest.mark.parametrize("name", ["tf1_stacked_lstm", "tf1_bidirectional_gru"])

@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from rnn_migrator.canonical import (
     CanonicalModel,
     Cell,
@@ -23,7 +21,13 @@ from rnn_migrator.canonical import (
     RecurrentLayer,
     map_recurrent,
 )
-from rnn_migrator.layouts.canonical_form import as_source
+from rnn_migrator.equivalence.mistakes import (
+    transposed,
+    with_cells,
+    with_fact,
+    with_gates,
+    without_bias,
+)
 
 Mutation = Callable[[Cell], Cell | None]
 
@@ -61,9 +65,7 @@ def _swap(one: str, other: str) -> Mutation:
     def mutation(cell: Cell) -> Cell | None:
         if one not in cell.gates or other not in cell.gates:
             return None
-        gates = dict(cell.gates)
-        gates[one], gates[other] = gates[other], gates[one]
-        return dataclasses.replace(cell, gates=gates)
+        return with_gates(cell, {one: cell.gates[other], other: cell.gates[one]})
 
     return mutation
 
@@ -71,7 +73,7 @@ def _swap(one: str, other: str) -> Mutation:
 def _forget_bias_off_by_one(cell: Cell) -> Cell | None:
     if "forget_bias" not in cell.facts:
         return None
-    return dataclasses.replace(cell, forget_bias=_control(cell.forget_bias.value + 1.0))
+    return with_fact(cell, "forget_bias", cell.forget_bias.value + 1.0)
 
 
 def _peepholes_lost(cell: Cell) -> Cell | None:
@@ -81,20 +83,11 @@ def _peepholes_lost(cell: Cell) -> Cell | None:
 def _recurrent_kernel_transposed(cell: Cell) -> Cell | None:
     if cell.kind is not CellKind.RNN or cell.units == 1:
         return None  # the other kinds have gates to swap
-    gate = cell.gates["candidate"]
-    turned = dataclasses.replace(gate, recurrent=gate.recurrent.T)
-    return dataclasses.replace(cell, gates={"candidate": turned})
+    return transposed(cell, "recurrent")
 
 
 def _second_bias_lost(cell: Cell) -> Cell | None:
-    if all(gate.recurrent_bias is None for gate in cell.gates.values()):
-        return None
-    gates = {
-        name: dataclasses.replace(gate, recurrent_bias=np.zeros_like(gate.recurrent_bias))
-        for name, gate in cell.gates.items()
-        if gate.recurrent_bias is not None
-    }
-    return dataclasses.replace(cell, gates={**cell.gates, **gates})
+    return without_bias(cell, "recurrent_bias") if cell.recurrent_biases else None
 
 
 def _other_gate_activation(cell: Cell) -> Cell | None:
@@ -102,26 +95,26 @@ def _other_gate_activation(cell: Cell) -> Cell | None:
     name = other.get(cell.recurrent_activation.value)
     if name is None or "recurrent_activation" not in cell.facts:
         return None
-    return dataclasses.replace(cell, recurrent_activation=_control(name))
+    return with_fact(cell, "recurrent_activation", name)
 
 
 def _keras3_hard_sigmoid(cell: Cell) -> Cell | None:
     if cell.recurrent_activation.value != "hard_sigmoid":
         return None
-    return dataclasses.replace(cell, recurrent_activation=_control("keras3_hard_sigmoid"))
+    return with_fact(cell, "recurrent_activation", "keras3_hard_sigmoid")
 
 
 def _other_update(cell: Cell) -> Cell | None:
     other = {"state": "candidate", "candidate": "state"}
     if "update_keeps" not in cell.facts:
         return None
-    return dataclasses.replace(cell, update_keeps=_control(other[cell.update_keeps.value]))
+    return with_fact(cell, "update_keeps", other[cell.update_keeps.value])
 
 
 def _other_reset(cell: Cell) -> Cell | None:
     if "update_keeps" not in cell.facts or cell.units == 1:
         return None  # a class leaves no choice; a product of one unit makes no difference
-    return dataclasses.replace(cell, reset_after=_control(not cell.reset_after.value))
+    return with_fact(cell, "reset_after", not cell.reset_after.value)
 
 
 _MUTATIONS: dict[str, Mutation] = {
@@ -177,12 +170,8 @@ def _doubted(member: LegacyCell, name: str) -> LegacyCell:
     fact = source.facts.get(name)
     if fact is None or fact.confirmed:
         return member
-    facts = {**source.facts, name: _control(_OTHER_VALUES[name](fact.value))}
+    facts = {**source.facts, name: Fact(_OTHER_VALUES[name](fact.value), Origin.USER, "tried")}
     return dataclasses.replace(member, source=dataclasses.replace(source, facts=facts))
-
-
-def _control(value: Any) -> Fact[Any]:
-    return Fact(value, Origin.USER, "negative control")
 
 
 def _mutate(model: CanonicalModel, mutation: Mutation) -> CanonicalModel | None:
@@ -190,21 +179,8 @@ def _mutate(model: CanonicalModel, mutation: Mutation) -> CanonicalModel | None:
     for _, member in model.cells():
         cell = mutation(member.cell)
         if cell is not None:
-            return _replace_cell(model, member, as_source(cell.folded()))
+            return with_cells(model, {member: cell})
     return None
-
-
-def _replace_cell(model: CanonicalModel, old: LegacyCell, new: LegacyCell) -> CanonicalModel:
-    def replaced(layer: RecurrentLayer) -> RecurrentLayer:
-        if old not in layer.cells.values():
-            return layer
-        forward, backward = (
-            tuple(new if member is old else member for member in stack)
-            for stack in (layer.forward, layer.backward)
-        )
-        return dataclasses.replace(layer, forward=forward, backward=backward)
-
-    return map_recurrent(model, replaced)
 
 
 def _repeat_masked_output(model: CanonicalModel) -> CanonicalModel:

@@ -128,7 +128,8 @@ class _Trial:
     ) -> None:
         self._evidence = evidence
         self._thresholds = thresholds
-        self._noise = [_noise(model, one.case) for one in evidence]
+        yardstick = Yardstick(model)
+        self._noise = [_noise(yardstick, one.case) for one in evidence]
 
     def of(self, mistake: Mistake, hopeless: float = np.inf) -> _Fit:
         """How far the evidence is from a model with a mistake in it.
@@ -163,9 +164,9 @@ class _Trial:
         return _Fit(total.worst_error(CONVERTED).error, excess)
 
 
-def _noise(model: CanonicalModel, case: Case) -> dict[str, Array]:
+def _noise(yardstick: Yardstick, case: Case) -> dict[str, Array]:
     """What rounding alone does to the outputs of a case."""
-    exact, rounded = Yardstick(model).measure(case)
+    exact, rounded = yardstick.measure(case)
     return {name: rounded[name] - exact[name] for name in exact}
 
 

@@ -27,8 +27,6 @@ from rnn_migrator.canonical import (
 )
 from rnn_migrator.layouts.canonical_form import as_source
 
-Outputs = Mapping[str, Array]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistake:
@@ -89,6 +87,8 @@ def with_cells(model: CanonicalModel, changed: Mapping[LegacyCell, Cell]) -> Can
     new = {member: as_source(cell.folded()) for member, cell in changed.items()}
 
     def replaced(layer: RecurrentLayer) -> RecurrentLayer:
+        if new.keys().isdisjoint(layer.cells.values()):
+            return layer
         forward, backward = (
             tuple(new.get(member, member) for member in stack)
             for stack in (layer.forward, layer.backward)
@@ -102,6 +102,30 @@ def with_fact(cell: Cell, name: str, value: Any) -> Cell:
     """The cell with another value of a fact."""
     changed: dict[str, Any] = {name: Fact(value, Origin.USER, "tried")}
     return dataclasses.replace(cell, **changed)
+
+
+def with_gates(cell: Cell, changed: Mapping[str, Gate]) -> Cell:
+    """The cell with some other gates."""
+    return dataclasses.replace(cell, gates={**cell.gates, **changed})
+
+
+def without_bias(cell: Cell, part: str, *gates: str) -> Cell:
+    """The cell with zeros for its "bias" or "recurrent_bias", of all gates or of some."""
+    lost = {
+        name: dataclasses.replace(gate, **{part: np.zeros_like(getattr(gate, part))})
+        for name, gate in cell.gates.items()
+        if getattr(gate, part) is not None and (not gates or name in gates)
+    }
+    return with_gates(cell, lost)
+
+
+def transposed(cell: Cell, part: str, *gates: str) -> Cell:
+    """The cell with its "kernel" or "recurrent" transposed, of all gates or of some."""
+    chosen = {name: gate for name, gate in cell.gates.items() if not gates or name in gates}
+    return with_gates(
+        cell,
+        {n: dataclasses.replace(g, **{part: getattr(g, part).T}) for n, g in chosen.items()},
+    )
 
 
 # In a cell
@@ -156,46 +180,34 @@ def _wrong_order(cell: Cell) -> Iterator[CellMistake]:
         if len(moved) > 2:
             text = f"gates in the order {', '.join(order)} instead of {', '.join(names)}"
         change = f"the order {', '.join(names)}"
-        yield CellMistake(text, change, dataclasses.replace(cell, gates=gates))
+        yield CellMistake(text, change, with_gates(cell, gates))
 
 
 def _lost_parts(cell: Cell) -> Iterator[CellMistake]:
     if any(gate.bias is not None for gate in cell.gates.values()):
-        gates = {name: _without(gate, "bias") for name, gate in cell.gates.items()}
-        yield CellMistake("bias lost", "the bias", dataclasses.replace(cell, gates=gates))
-        for name, gate in cell.gates.items():
-            if len(cell.gates) > 1:
-                changed = {**cell.gates, name: _without(gate, "bias")}
-                lost = dataclasses.replace(cell, gates=changed)
-                yield CellMistake(f"bias of the {name} gate lost", f"the bias of {name}", lost)
+        yield CellMistake("bias lost", "the bias", without_bias(cell, "bias"))
+        for name in cell.gates if len(cell.gates) > 1 else ():
+            lost = without_bias(cell, "bias", name)
+            yield CellMistake(f"bias of the {name} gate lost", f"the bias of {name}", lost)
     if cell.recurrent_biases:
-        gates = {name: _without(gate, "recurrent_bias") for name, gate in cell.gates.items()}
-        lost = dataclasses.replace(cell, gates=gates)
+        lost = without_bias(cell, "recurrent_bias")
         yield CellMistake("second bias lost", "the second bias", lost)
     if cell.peepholes:
         lost = dataclasses.replace(cell, peepholes={})
         yield CellMistake("peepholes lost", "the peepholes", lost)
 
 
-def _without(gate: Gate, part: str) -> Gate:
-    value = getattr(gate, part)
-    return gate if value is None else dataclasses.replace(gate, **{part: np.zeros_like(value)})
-
-
 def _turned_parts(cell: Cell) -> Iterator[CellMistake]:
     """Square blocks the wrong way round."""
     for part in ("recurrent", "kernel"):
-        blocks = {name: getattr(gate, part) for name, gate in cell.gates.items()}
-        shape = next(iter(blocks.values())).shape
+        shape = getattr(cell.gates["candidate"], part).shape
         if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 1:
             continue
-        turned = {n: dataclasses.replace(g, **{part: blocks[n].T}) for n, g in cell.gates.items()}
-        every = dataclasses.replace(cell, gates=turned)
-        yield CellMistake(f"{part} transposed", f"the {part} as it is stored", every)
+        right = f"the {part} as it is stored"
+        yield CellMistake(f"{part} transposed", right, transposed(cell, part))
         for name in cell.gates if len(cell.gates) > 1 else ():
-            one = dataclasses.replace(cell, gates={**cell.gates, name: turned[name]})
-            text = f"{part} of the {name} gate transposed"
-            yield CellMistake(text, f"the {part} of {name} as it is stored", one)
+            text, wrong = f"{part} of the {name} gate transposed", transposed(cell, part, name)
+            yield CellMistake(text, f"the {part} of {name} as it is stored", wrong)
 
 
 # In a layer

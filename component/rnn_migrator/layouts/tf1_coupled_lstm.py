@@ -15,57 +15,29 @@ variable.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from rnn_migrator.canonical import Array, Cell, CellKind
+from rnn_migrator.canonical import Array, CellKind
 from rnn_migrator.layouts.activations import ACTIVATIONS
-from rnn_migrator.layouts.base import Facts, Layout, States, Tensors, register
-from rnn_migrator.layouts.gates import fused_gates, fused_kernel, joined
-from rnn_migrator.layouts.lstm_math import clip, facts_of
+from rnn_migrator.layouts.base import Facts, States, Tensors, register
+from rnn_migrator.layouts.lstm_math import clip
+from rnn_migrator.layouts.tf1_fused_lstm import Tf1FusedLstm, symbols_of
 
-_ORDER = "cfo"
 _PEEPHOLES = {"forget": "w_f_diag", "output": "w_o_diag"}
 
 
 @register
-class Tf1CoupledLstm(Layout):
+class Tf1CoupledLstm(Tf1FusedLstm):
     """One kernel for input and state, gates in the order c f o; the input gate is 1 - f."""
 
     name = "tf1_coupled_lstm"
     kind = CellKind.COUPLED_LSTM
-    symbols: ClassVar = {
-        "kernel": "[I+H, 3U]",
-        "bias": "[3U]",
-        **dict.fromkeys(_PEEPHOLES.values(), "[U]"),
-        "projection": "[U, P]",
-    }
+    order = "cfo"
+    peephole_roles = _PEEPHOLES
+    symbols = symbols_of("3U", _PEEPHOLES)
     together = frozenset(_PEEPHOLES.values())
     optional = together | {"projection"}
-    adds_forget_bias = True
     clips = frozenset({"proj_clip"})
-
-    def to_canonical(self, tensors: Tensors, facts: Facts) -> Cell:
-        """See `Layout.to_canonical`."""
-        bias, projection = tensors["bias"], tensors.get("projection")
-        width = len(bias) // len(_ORDER) if projection is None else int(projection.shape[1])
-        return Cell(
-            self.kind,
-            fused_gates(tensors["kernel"], bias, _ORDER, width),
-            **facts_of(facts),
-            peepholes={g: tensors[r].copy() for g, r in _PEEPHOLES.items() if r in tensors},
-            projection=None if projection is None else projection.copy(),
-        )
-
-    def from_canonical(self, cell: Cell) -> dict[str, Array]:
-        """See `Layout.from_canonical`."""
-        bias = joined(cell.gates, "bias", _ORDER)
-        tensors = {"kernel": fused_kernel(cell.gates, _ORDER), "bias": bias}
-        tensors |= {
-            role: cell.peepholes[g] for g, role in _PEEPHOLES.items() if g in cell.peepholes
-        }
-        return tensors if cell.projection is None else {**tensors, "projection": cell.projection}
 
     def step(self, tensors: Tensors, facts: Facts, x: Array, states: States) -> dict[str, Array]:
         """See `Layout.step`."""

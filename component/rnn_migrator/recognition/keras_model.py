@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -147,6 +146,7 @@ class _Builder:
         self._source = source
         self._recurrent = recurrent
         self._built: dict[str, Layer | None] = {}
+        self._swaps: dict[str, HeadLayer] = {}
 
     def model(self, topology: Topology, prefix: str = "") -> CanonicalModel:
         """The model as far as it could be built; `problems` says what is missing."""
@@ -163,7 +163,7 @@ class _Builder:
                 for values in (call.inbound, call.initial_state)
             )
             if _is_time_major(call.layer):
-                nodes += _with_swaps(layer, inbound, initial, call)
+                nodes += self._with_swaps(layer, inbound, initial, call)
                 renamed[call.value] = nodes[-1].name
             else:
                 nodes.append(Node(layer, inbound, initial, call.number))
@@ -175,6 +175,23 @@ class _Builder:
         return CanonicalModel(
             _with_widths(inputs, nodes), tuple(nodes), outputs, bare_weights=False
         )
+
+    def _with_swaps(
+        self, layer: Layer, inbound: tuple[str, ...], initial: tuple[str, ...], call: Call
+    ) -> list[Node]:
+        """A layer that takes the time axis first, between two swaps of the first axes."""
+        first = Node(self._swap(f"{layer.name}/batch_first"), inbound, call=call.number)
+        nodes = [first, Node(layer, (first.name,), initial, call.number)]
+        if isinstance(layer, RecurrentLayer) and layer.return_sequences:
+            back = self._swap(f"{layer.name}/time_first")
+            nodes.append(Node(back, (nodes[-1].name,), call=call.number))
+        return nodes
+
+    def _swap(self, name: str) -> Layer:
+        """One layer, however often it is called."""
+        if name not in self._swaps:
+            self._swaps[name] = HeadLayer(name, _SWAP, {})
+        return self._swaps[name]
 
     def _layer(self, layer: LayerConfig, prefix: str) -> Layer | None:
         """The layer, or None where something stands in its way."""
@@ -215,24 +232,6 @@ def _is_time_major(layer: LayerConfig) -> bool:
         layer.config["layer"]["config"] if layer.class_name == "Bidirectional" else layer.config
     )
     return is_recurrent(layer) and bool(config.get("time_major"))
-
-
-@functools.cache
-def _swap(name: str) -> HeadLayer:
-    """One layer, however often it is called."""
-    return HeadLayer(name, _SWAP, {})
-
-
-def _with_swaps(
-    layer: Layer, inbound: tuple[str, ...], initial: tuple[str, ...], call: Call
-) -> list[Node]:
-    """A layer that takes the time axis first, between two swaps of the first axes."""
-    first = Node(_swap(f"{layer.name}/batch_first"), inbound, call=call.number)
-    nodes = [first, Node(layer, (first.name,), initial, call.number)]
-    if isinstance(layer, RecurrentLayer) and layer.return_sequences:
-        back = _swap(f"{layer.name}/time_first")
-        nodes.append(Node(back, (nodes[-1].name,), call=call.number))
-    return nodes
 
 
 def _with_widths(inputs: tuple[ModelInput, ...], nodes: list[Node]) -> tuple[ModelInput, ...]:
