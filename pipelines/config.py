@@ -10,6 +10,14 @@ import pydantic
 
 from rnn_migrator.config import ConfigFile, ConfigPath, LayerConfig, Section, SettingTexts, load
 from rnn_migrator.equivalence.comparison import Thresholds
+from rnn_migrator.equivalence.inputs.examples import (
+    DEFAULT_BATCH,
+    Examples,
+    find_files,
+    split_paths,
+)
+from rnn_migrator.equivalence.inputs.plan import Inputs
+from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.store import METADATA_FILE
 from rnn_migrator.migration import Request
@@ -51,11 +59,72 @@ class OutputThresholds(Section):
     argmax: Share | None = None
 
 
+class ExamplesConfig(Section):
+    """A data set.
+
+    Attributes:
+      path: TFRecord file, or folder of such files, such as an `Examples` artifact of TFX.
+      splits: Those of its folders `Split-NAME` to take; all of the folder unless stated.
+      features: Name of the feature by name of the model's input, where they differ.
+      schema_file: A TFX schema (`schema.pbtxt`) that says so too; the key is `schema`.
+      batch: Records that are compared at a time, at most.
+    """
+
+    path: ConfigPath
+    splits: tuple[str, ...] = ()
+    features: dict[str, str] = pydantic.Field(default_factory=dict)
+    schema_file: ConfigFile | None = pydantic.Field(None, alias="schema")
+    batch: pydantic.PositiveInt = DEFAULT_BATCH
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the files are."""
+        return split_paths(str(self.path), self.splits)
+
+    @property
+    def examples(self) -> Examples:
+        """The data set.
+
+        Raises:
+          UsageError: There are no files where they should be.
+        """
+        schema = str(self.schema_file or "")
+        return Examples(find_files(self.paths), self.features, schema, self.batch)
+
+
+class SearchConfig(Section):
+    """A search for the worst input.
+
+    Attributes:
+      ranges: Smallest and largest value by input; ids have those of their embedding unless stated.
+      steps: Fewest and most time steps, where the model leaves them open.
+      tries: How many inputs to try.
+    """
+
+    ranges: dict[str, tuple[float, float]] = pydantic.Field(default_factory=dict)
+    steps: tuple[pydantic.PositiveInt, pydantic.PositiveInt] = SearchSpace.steps
+    tries: pydantic.PositiveInt = SearchSpace.tries
+
+    @pydantic.field_validator("steps")
+    @classmethod
+    def _in_order(cls, steps: tuple[int, int]) -> tuple[int, int]:
+        if steps[0] > steps[1]:
+            raise ValueError("the fewest steps, then the most")
+        return steps
+
+    @property
+    def space(self) -> SearchSpace:
+        """Where to search."""
+        return SearchSpace(self.ranges, self.steps, self.tries)
+
+
 class Evaluation(Section):
     """How the converted model is judged.
 
     Attributes:
       golden: NPZ files of inputs and outputs recorded in the original framework.
+      examples: A data set of TFRecord files.
+      search: Where to search for the worst input.
       factor: How many times the rounding error of the model an error may be.
       floor: Errors up to this are rounding, relative to the largest output (at least 1).
       noisy: Where rounding alone passes this, outputs are shown and not judged.
@@ -64,11 +133,27 @@ class Evaluation(Section):
     """
 
     golden: tuple[ConfigFile, ...] = ()
+    examples: ExamplesConfig | None = None
+    search: SearchConfig | None = None
     factor: pydantic.PositiveFloat = Thresholds.factor
     floor: pydantic.PositiveFloat = Thresholds.floor
     noisy: pydantic.PositiveFloat = Thresholds.noisy
     argmax: Share = Thresholds.argmax
     outputs: dict[str, OutputThresholds] = pydantic.Field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What to compare on besides probes.
+
+        Raises:
+          UsageError: There are no examples where they should be.
+        """
+        data = self.examples
+        return Inputs(
+            tuple(map(str, self.golden)),
+            data.examples if data else None,
+            self.search.space if self.search else None,
+        )
 
     @property
     def thresholds(self) -> Thresholds:

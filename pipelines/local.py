@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,7 @@ from rnn_migrator.lineage.graph import Artifact, is_cached, read_artifact
 from rnn_migrator.lineage.query import LineageAnswer, answer, push_destination
 from rnn_migrator.lineage.store import open_store
 from rnn_migrator.migration import read_conversion, recognise_source
-
-Progress = Callable[[str], None]
-
-
-def _silent(text: str) -> None:
-    del text
+from rnn_migrator.progress import Stages, silent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +56,7 @@ class RunResult:
         return ExitStatus.OK if self.blessed else ExitStatus.NOT_EQUIVALENT
 
 
-def run_local(config_path: Path, progress: Progress = _silent) -> RunResult:
+def run_local(config_path: Path, progress: Stages = silent) -> RunResult:
     """Runs a migration on this machine, from the legacy artifact to the pushed model.
 
     A model that is not blessed is not pushed; that is a result, not an error.
@@ -86,9 +81,7 @@ def run_local(config_path: Path, progress: Progress = _silent) -> RunResult:
 
 def _check(config: MigrationConfig) -> None:
     """Refuses what cannot be converted or compared before anything is started or recorded."""
-    from rnn_migrator.equivalence.evaluation import plan_cases
-
-    plan_cases(recognise_source(config.request), config.evaluation.golden)
+    config.evaluation.inputs.materials(recognise_source(config.request).model)
 
 
 def _run(pipeline: Any) -> str:
@@ -109,7 +102,7 @@ def _run(pipeline: Any) -> str:
 class _Stages(logging.Handler):
     """Passes on what our own components log."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Stages) -> None:
         super().__init__()
         self._progress = progress
 
@@ -118,7 +111,7 @@ class _Stages(logging.Handler):
 
 
 @contextlib.contextmanager
-def _only_stages(progress: Progress) -> Iterator[None]:
+def _only_stages(progress: Stages) -> Iterator[None]:
     """Keeps warnings and logs of the frameworks off the terminal, and passes on our own."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

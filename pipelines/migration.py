@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from tfx import v1 as tfx
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
-from pipelines.config import MigrationConfig
+from tfx import v1 as tfx
+from tfx.types import standard_artifacts
+from tfx.types.artifact import Artifact
+
+from pipelines.config import Evaluation, ExamplesConfig, MigrationConfig
+from rnn_migrator.equivalence.inputs.examples import find_files
 from rnn_migrator.lineage.record import source_properties
 from rnn_migrator.migration import describe_source
-from rnn_migrator.readers import open_artifact
+from rnn_migrator.readers import content_digest, open_artifact
 from rnn_migrator.tfx_components.artifacts import LegacyModel
 from rnn_migrator.tfx_components.converter.component import RnnConverter
 from rnn_migrator.tfx_components.evaluator.component import EquivalenceEvaluator
+from rnn_migrator.tfx_components.evaluator.executor import DataOptions
 
 
 def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
@@ -41,10 +49,13 @@ def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
         architecture=config.source.architecture,
         layers=config.source.declared,
     )
+    importers = _importers(config.evaluation.examples)
     evaluator = EquivalenceEvaluator(
         legacy_model=legacy_model,
         model=converter.outputs["model"],
         golden=config.evaluation.golden,
+        data=_data_options(config.evaluation),
+        **{name: one.outputs["result"] for name, one in importers.items()},
         thresholds=config.evaluation.thresholds,
     )
     pusher = tfx.components.Pusher(
@@ -59,10 +70,44 @@ def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output.root),
-        components=[importer, converter, evaluator, pusher],
+        components=[importer, *importers.values(), converter, evaluator, pusher],
         enable_cache=config.cache,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(config.output.metadata)
         ),
         beam_pipeline_args=list(config.beam_pipeline_args),
     )
+
+
+def _data_options(evaluation: Evaluation) -> DataOptions:
+    data, search = evaluation.examples, evaluation.search
+    options = DataOptions(search=dataclasses.asdict(search.space) if search else None)
+    if data is None:
+        return options
+    return dataclasses.replace(
+        options, splits=data.splits, features=data.features, batch=data.batch
+    )
+
+
+def _importers(data: ExamplesConfig | None) -> dict[str, tfx.dsl.Importer]:
+    """What brings in a data set and its schema, by the evaluator's argument.
+
+    The digests go into the artifacts, so that no verdict on other data is taken from the cache.
+    """
+    if data is None:
+        return {}
+    files = [Path(file) for file in find_files(data.paths)]
+    found = {"examples": _import("Examples", data.path, standard_artifacts.Examples, files)}
+    if data.schema_file is not None:
+        file = data.schema_file
+        found["schema"] = _import("Schema", file, standard_artifacts.Schema, [file])
+    return found
+
+
+def _import(name: str, path: Path, kind: type[Artifact], files: Sequence[Path]) -> tfx.dsl.Importer:
+    return tfx.dsl.Importer(
+        source_uri=str(path),
+        artifact_type=kind,
+        reimport=False,
+        custom_properties={"sha256": content_digest(tuple(files))},
+    ).with_id(name)

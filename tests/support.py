@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from rnn_migrator.canonical import Cell, CellKind, HeadLayer, Layer
-from rnn_migrator.equivalence.cases import recorded_case
+from rnn_migrator.equivalence.inputs.recorded import recorded_cases
 from rnn_migrator.keras_model.build import layer_weights
 from rnn_migrator.keras_model.reload import open_saved_model
 from rnn_migrator.keras_model.targets import Target
@@ -126,7 +126,7 @@ def golden_error(model: LabModel) -> float:
     call = open_saved_model(exported(model.name, Target.CPU) / "saved_model")
     worst = 0.0
     for file in model.golden_files:
-        case = recorded_case(file, model.recognition.model)
+        [case] = recorded_cases(file, model.recognition.model)
         outputs = call(case.signature, case.inputs)
         for name, expected in case.expected.items():
             off = np.abs(outputs[name] - expected) / max(1.0, float(np.abs(expected).max()))

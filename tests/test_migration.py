@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rnn_migrator import migration
+from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.errors import (
     ExitStatus,
     NotEquivalentError,
@@ -125,7 +126,9 @@ def test_the_tensor_map_ends_in_the_weights_that_were_written(outputs: Path, out
 def test_what_is_returned_is_what_is_written(cases: dict[str, Case], tmp_path: Path) -> None:
     told: list[str] = []
     case = cases["keras2_gru_cudnn"]
-    document = convert(request(case), tmp_path / "output", progress=told.append)
+    document = convert(
+        request(case), tmp_path / "output", progress=lambda text, share=None: told.append(text)
+    )
     assert json.loads(json.dumps(document)) == read_conversion(tmp_path / "output")
     assert len(told) == len(set(told)) >= 4
 
@@ -273,8 +276,8 @@ def test_a_conversion_is_verified(
     outputs: Path, cases: dict[str, Case], output: str, golden: bool
 ) -> None:
     case = cases[SOURCES[output]]
-    files = list(case.goldens.values()) if golden else []
-    found = verify(case.source, outputs / output, files)
+    inputs = Inputs(tuple(map(str, case.goldens.values()))) if golden else None
+    found = verify(case.source, outputs / output, inputs)
     assert found.equivalent
     assert ("recorded outputs" in found.oracles) == golden
     # Nobody but a recording can vouch for what a dump of arrays leaves open.
@@ -289,7 +292,11 @@ def test_another_source_is_not_equivalent(
         moved = {name: array * np.float32(1.01) for name, array in arrays.items()}
     np.savez(tmp_path / "weights.npz", **moved)
     told: list[str] = []
-    found = verify(tmp_path / "weights.npz", outputs / "bare", progress=told.append)
+    found = verify(
+        tmp_path / "weights.npz",
+        outputs / "bare",
+        progress=lambda text, share=None: told.append(text),
+    )
     assert not found.equivalent
     assert any("not, byte for byte" in text for text in told)
 

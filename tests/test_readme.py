@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
-from tests.equivalence.lab import LAB
+from rnn_migrator.equivalence.evaluation import evaluate
+from tests.equivalence.lab import LAB, materials
 from tests.equivalence.mutations import Mutation
 from tests.support import README, SECTIONS, parts
 
@@ -26,7 +26,7 @@ def test_every_key_of_the_evaluation_is_described() -> None:
     described = [set(re.findall(r"`(\w+)`", " ".join(_first_cells(table)))) for table in tables]
     lab = LAB["keras2_lstm_hard_sigmoid"]
     model = Mutation("", "", "", lab.recognition.model).run()
-    found = evaluate(lab.recognition, model, plan_cases(lab.recognition)).to_json()
+    found = evaluate(lab.recognition, model, materials(lab.recognition)).to_json()
     [output] = found["outputs"].values()
     party = output["parties"]["converted model"]
     assert [set(keys) for keys in (found, output, party)] == described

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnn_migrator
+from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.errors import UnsupportedError
 from rnn_migrator.migration import Request, convert, verify
 
@@ -30,11 +31,11 @@ def test_a_keras_file_agrees_with_its_recording(zoo: Path, tmp_path: Path) -> No
     names = {"in:components": recorded["in:x"], "out:rul_prediction": recorded["out:out"]}
     np.savez(golden, **names)
     convert(Request(source), tmp_path / "out")
-    evaluation = verify(source, tmp_path / "out", [golden])
+    evaluation = verify(source, tmp_path / "out", Inputs((str(golden),)))
     assert evaluation.oracles[0] == "recorded outputs"
     assert evaluation.blessed, evaluation.reason
     np.savez(golden, **{**names, "out:rul_prediction": recorded["out:out"] + 1.0})
-    assert not verify(source, tmp_path / "out", [golden]).equivalent
+    assert not verify(source, tmp_path / "out", Inputs((str(golden),))).equivalent
 
 
 def test_cudnn_weights_without_an_architecture_fill_layers(zoo: Path, tmp_path: Path) -> None:

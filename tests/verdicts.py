@@ -18,15 +18,12 @@ import numpy as np
 from rnn_migrator.equivalence.comparison import CONVERTED, Thresholds
 from rnn_migrator.equivalence.evaluation import (
     Evaluation,
-    Evaluator,
-    Measurement,
     evaluate,
     explain,
-    judge,
-    plan_cases,
 )
+from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
 from rnn_migrator.equivalence.mistakes import EVERY
-from tests.equivalence.lab import EXPORTED, LAB, LabModel
+from tests.equivalence.lab import EXPORTED, LAB, LabModel, judge, materials
 from tests.equivalence.mutations import Mutation, mutations
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "verdicts.md"
@@ -57,7 +54,7 @@ class Verdict:
 def verdict_of(lab: LabModel) -> Verdict:
     """The verdict on a right conversion, with the outputs that the original gave."""
     mutation = Mutation("", "", "", lab.recognition.model)
-    cases = plan_cases(lab.recognition, lab.golden_files)
+    cases = materials(lab.recognition, lab.golden_files)
     found = evaluate(lab.recognition, mutation.run(), cases)
     excess = found.comparison.excess(CONVERTED, Thresholds())
     return Verdict(RIGHT, lab.name, found.blessed, True, excess, found.reason)
@@ -81,11 +78,12 @@ def verdicts_of_mutations(lab: LabModel) -> Iterator[Verdict]:
 def evaluate_alone(lab: LabModel, mutation: Mutation) -> Evaluation:
     """Evaluates a wrong conversion on probes."""
     evaluator = Evaluator(lab.recognition, mutation.run())
-    cases = plan_cases(lab.recognition)
+    cases = materials(lab.recognition)
     measured = Measurement()
     for case in cases:
-        measured = measured.merge(Measurement(evaluator.compare(case)))
-    found = judge(lab.recognition, measured, len(cases), (), Thresholds())
+        alone = Measurement((case.key,), comparison=evaluator.compare(case))
+        measured = measured.merge(alone)
+    found = judge(lab.recognition, measured, len(cases))
     return explain(found, lab.recognition, evaluator, cases)
 
 

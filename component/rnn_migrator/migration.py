@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError, U
 from rnn_migrator.files import atomic_folder, read_json, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.tensor_map import tensor_map
+from rnn_migrator.progress import Progress, Stages, silent
 from rnn_migrator.readers import LegacyArtifact, content_digest, open_artifact
 from rnn_migrator.recognition.declared import DeclaredLayer, from_json
 from rnn_migrator.recognition.recognise import Recognition, parts, recognise
@@ -20,16 +21,11 @@ from rnn_migrator.version import environment
 
 if TYPE_CHECKING:
     from rnn_migrator.equivalence.evaluation import Evaluation
+    from rnn_migrator.equivalence.inputs.plan import Inputs
 
 CONVERSION_FILE = "conversion.json"
 SCHEMA = 1
 """Version of the JSON in `conversion.json`."""
-
-Progress = Callable[[str], None]
-
-
-def _silent(text: str) -> None:
-    del text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +89,7 @@ def _refuse_assumptions(recognition: Recognition) -> None:
 
 
 def convert(
-    request: Request, output: Path, force: bool = False, progress: Progress = _silent
+    request: Request, output: Path, force: bool = False, progress: Stages = silent
 ) -> dict[str, Any]:
     """Converts a source and checks the result, as it lies on disk, before handing it out.
 
@@ -147,9 +143,9 @@ def _is_output(folder: Path) -> bool:
 
 def _self_check(recognition: Recognition, folder: Path, target: Target) -> None:
     """Compares what was written with the formulas of the source, on probes."""
-    from rnn_migrator.equivalence.cases import probe_cases
     from rnn_migrator.equivalence.comparison import CONVERTED, Comparison, Thresholds
-    from rnn_migrator.equivalence.evaluation import Evaluator
+    from rnn_migrator.equivalence.evaluator import Evaluator
+    from rnn_migrator.equivalence.inputs.probes import probe_cases
     from rnn_migrator.keras_model.reload import open_converted
 
     cases = probe_cases(recognition.model)
@@ -275,9 +271,9 @@ def source_of(source: Path, document: dict[str, Any], strict: bool = False) -> R
 def verify(
     source: Path,
     output: Path,
-    golden: Sequence[Path] = (),
+    inputs: Inputs | None = None,
     strict: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     only: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluates an output folder against its source.
@@ -285,7 +281,7 @@ def verify(
     Args:
       source: The legacy artifact it was converted from.
       output: Folder that `convert` wrote.
-      golden: NPZ files of recorded inputs and outputs.
+      inputs: What to compare on besides probes.
       strict: Whether a mere assumption is refused.
       progress: Told each case before it runs.
       only: Keys of the cases to run; none for all.
@@ -293,8 +289,8 @@ def verify(
     Raises:
       MigrationError: Source or output cannot be read, or a key is that of no case.
     """
-    from rnn_migrator.equivalence.cases import chosen_cases
-    from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
+    from rnn_migrator.equivalence.evaluation import evaluate
+    from rnn_migrator.equivalence.inputs.plan import Inputs, chosen
     from rnn_migrator.keras_model.reload import open_converted
 
     document = read_conversion(output)
@@ -302,5 +298,6 @@ def verify(
     if recognition.artifact.digest != document["source"]["sha256"]:
         progress(f"{source} is not, byte for byte, what {output} was converted from")
     model = open_converted(output, Target(document["target"]), recognition.model)
-    cases = chosen_cases(plan_cases(recognition, golden), only)
-    return evaluate(recognition, model, cases, progress=progress)
+    materials = (inputs or Inputs()).materials(recognition.model)
+    few = chosen(only, materials, recognition.model)
+    return evaluate(recognition, model, few, progress=progress, partial=bool(only))

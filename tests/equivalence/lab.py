@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rnn_migrator.equivalence.comparison import Thresholds
+from rnn_migrator.equivalence.evaluation import Evaluation, assumptions
+from rnn_migrator.equivalence.evaluator import Measurement
+from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.keras_model.build import build_model
 from rnn_migrator.keras_model.export import save
 from rnn_migrator.keras_model.targets import Target
@@ -61,6 +65,19 @@ class LabModel:
     def golden_files(self) -> list[Path]:
         """The files they are in."""
         return [self.case.scopes[self.scope]] if self.scope else list(self.case.goldens.values())
+
+
+def materials(recognition: Recognition, golden: Iterable[Path] = ()) -> list[Any]:
+    """What a model is compared on."""
+    return Inputs(tuple(map(str, golden))).materials(recognition.model)
+
+
+def judge(
+    recognition: Recognition, measured: Measurement, sent: int, thresholds: Thresholds | None = None
+) -> Evaluation:
+    """The verdict on what was measured."""
+    assumed = assumptions(recognition)
+    return Evaluation(measured, sent, (), assumed, thresholds or Thresholds())
 
 
 def check_answers(

@@ -6,6 +6,7 @@ import pytest
 from rnn_migrator.canonical import Array
 from rnn_migrator.equivalence.agreement import Agreement, agreement
 from rnn_migrator.equivalence.comparison import CONVERTED, compare_case
+from rnn_migrator.equivalence.inputs.case import Case
 
 
 def softmax(logits: Array) -> Array:
@@ -63,7 +64,7 @@ def test_a_comparison_counts_the_steps_that_are_judged() -> None:
     noise = steps.copy()
     noise[:, 2:] = noise[::-1, 2:]
     parties = {CONVERTED: {"y": noise}}
-    found = compare_case("case", "serving_default", {"y": steps}, {"y": noise}, parties)
+    found = compare_case(Case("case", "serving_default", {}), {"y": steps}, {"y": noise}, parties)
     counts = found.outputs["serving_default/y"].agreement[CONVERTED]
     assert counts.shares()["argmax"] == 1.0
     assert counts.decided <= 80

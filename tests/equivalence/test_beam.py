@@ -17,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from rnn_migrator.equivalence.evaluation import evaluate, plan_cases
+from rnn_migrator.equivalence.evaluation import evaluate
+from rnn_migrator.equivalence.evaluator import Measurement
+from rnn_migrator.equivalence.inputs.examples import Examples, find_files
+from rnn_migrator.equivalence.inputs.plan import Inputs
+from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError, UsageError
 from rnn_migrator.files import plain_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage import record
 from rnn_migrator.migration import Request, convert, source_of
+from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
 
 if TYPE_CHECKING:
@@ -61,20 +66,34 @@ def output(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def inputs(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """A recording, a data set in several parts, and a search."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed in (("a.tfrecord", 0), ("b.gz", 1)):
+        write(folder / name, (example(x=array) for array in sequences(150, 4, seed=seed)))
+    files = find_files([str(folder)])
+    return Inputs(
+        (str(case.goldens["with_lengths"]),),
+        Examples(files, {"inputs": "x"}, batch=16),
+        SearchSpace({"inputs": (-2.0, 2.0)}, tries=12),
+    )
+
+
 @pytest.fixture
-def job(case: Case, output: Path) -> Job:
+def job(case: Case, output: Path, inputs: Inputs) -> Job:
     from rnn_migrator.equivalence.beam import Job
 
-    return Job(str(case.source), str(output), (str(case.goldens["with_lengths"]),))
+    return Job(str(case.source), str(output), inputs)
 
 
 @pytest.fixture(scope="module")
-def expected(case: Case, output: Path) -> dict[str, Any]:
+def expected(case: Case, output: Path, inputs: Inputs) -> dict[str, Any]:
     from rnn_migrator.keras_model.reload import open_converted
 
     recognition = source_of(case.source, json.loads((output / "conversion.json").read_text()))
     model = open_converted(output, Target.CPU, recognition.model)
-    plan = plan_cases(recognition, [case.goldens["with_lengths"]])
+    plan = inputs.materials(recognition.model)
     return plain_json(evaluate(recognition, model, plan).to_json())
 
 
@@ -95,6 +114,9 @@ def test_gives_the_figures_of_the_evaluation_in_one_process(
     assert json.loads(file.read_text()) == found
     assert found["verdict"] == "blessed"
     assert "recorded outputs" in found["oracles"]
+    assert found["records"] == {
+        name: {"sent": 150, "compared": 150} for name in ("a.tfrecord", "b.gz")
+    }
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -154,7 +176,7 @@ def test_recordings_of_another_model_are_not_blessed(job: Job, case: Case, tmp_p
     arrays = dict(np.load(case.goldens["with_lengths"]))
     arrays["out:outputs"] = arrays["out:outputs"] + np.float32(1e-3)
     np.savez(tmp_path / "golden.npz", **arrays)
-    wrong = dataclasses.replace(job, golden=(str(tmp_path / "golden.npz"),))
+    wrong = dataclasses.replace(job, inputs=Inputs((str(tmp_path / "golden.npz"),)))
     found = evaluate_on_beam(wrong, tmp_path / "evaluation.json", runner())
     assert found["verdict"] == "not blessed"
     assert "recorded outputs" in found["reason"]
@@ -172,6 +194,18 @@ def test_a_runner_that_loses_a_case_gets_no_blessing(
     assert found["verdict"] == "not blessed"
     sent = found["cases"]["sent"]
     assert f"{sent - 1} cases compared of {sent} sent" in found["reason"]
+
+
+def test_a_damaged_record_is_an_error(job: Job, tmp_path: Path) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    file = write(tmp_path / "data", [example(x=array) for array in sequences(40, 4)])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40] + b"x" + whole[-39:])
+    wrong = dataclasses.replace(job, inputs=Inputs((), Examples((str(file),), {"inputs": "x"})))
+    with pytest.raises(UnreadableError, match="a whole TFRecord file"):
+        evaluate_on_beam(wrong, tmp_path / "evaluation.json", runner())
+    assert not (tmp_path / "evaluation.json").exists()
 
 
 def test_a_runner_that_repeats_cases_changes_nothing(
@@ -247,13 +281,11 @@ def test_nan_is_not_blessed(job: Job, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_stretches_are_joined_in_order_and_what_came_twice_counts_once() -> None:
     from rnn_migrator.equivalence.beam import Stretch, _join
-    from rnn_migrator.equivalence.comparison import Comparison
-    from rnn_migrator.equivalence.evaluation import Measurement
 
     def stretch(index: int) -> Stretch:
-        return Stretch(index, index + 1, Measurement(Comparison((f"case {index}",))))
+        return Stretch(index, index + 1, Measurement((f"case {index}",)))
 
     some = _join([stretch(0), stretch(1)])
     joined = _join([stretch(3), stretch(1), *some, stretch(5), stretch(3)])
     assert [(found.first, found.stop) for found in joined] == [(0, 2), (3, 4), (5, 6)]
-    assert joined[0].measured.comparison.cases == ("case 0", "case 1")
+    assert joined[0].measured.keys == ("case 0", "case 1")

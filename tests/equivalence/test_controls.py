@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rnn_migrator.canonical import CanonicalModel
-from rnn_migrator.equivalence.cases import probe_cases
 from rnn_migrator.equivalence.controls import broken_models
+from rnn_migrator.equivalence.inputs.probes import probe_cases
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from tests.equivalence.lab import DISTINCT, LabModel
 

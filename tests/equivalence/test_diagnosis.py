@@ -7,10 +7,10 @@ import pytest
 
 from rnn_migrator.equivalence.comparison import CONVERTED, Thresholds
 from rnn_migrator.equivalence.diagnosis import Evidence, diagnose, telling_cases
-from rnn_migrator.equivalence.evaluation import Evaluation, evaluate, plan_cases
+from rnn_migrator.equivalence.evaluation import Evaluation, evaluate
 from rnn_migrator.equivalence.mistakes import EVERY, known_mistakes
 from rnn_migrator.equivalence.oracles.formulas import Formulas
-from tests.equivalence.lab import LAB, recognised
+from tests.equivalence.lab import LAB, materials, recognised
 from tests.equivalence.mutations import Mutation, mutations
 from tests.verdicts import evaluate_alone, names
 
@@ -44,7 +44,7 @@ def of_recording(name: str, *settings: str) -> Evaluation:
     lab = LAB[name]
     wrong = recognised(lab.case, "", *settings)
     model = Formulas(wrong.model, np.float32).run
-    return evaluate(wrong, model, plan_cases(wrong, lab.golden_files))
+    return evaluate(wrong, model, materials(wrong, lab.golden_files))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_two_mistakes_at_once_are_not_taken_for_one() -> None:
     model = LAB["tf1_stacked_lstm"].recognition.model
     first, *_ = mutations(model)
     last = list(mutations(first.model))[3]
-    cases = telling_cases(plan_cases(LAB["tf1_stacked_lstm"].recognition))
+    cases = telling_cases(materials(LAB["tf1_stacked_lstm"].recognition))
     run = Mutation("", "", "", last.model).run()
     evidence = [Evidence(case, run(case.signature, case.inputs)) for case in cases]
     found = diagnose(model, CONVERTED, evidence, Thresholds())
@@ -86,7 +86,7 @@ def test_two_mistakes_at_once_are_not_taken_for_one() -> None:
 
 def test_noise_has_no_cause() -> None:
     lab = LAB["tf1_stacked_lstm"].recognition
-    cases, rng = telling_cases(plan_cases(lab)), np.random.default_rng(0)
+    cases, rng = telling_cases(materials(lab)), np.random.default_rng(0)
     formulas = Formulas(lab.model)
     evidence = [
         Evidence(
@@ -106,5 +106,5 @@ def test_every_mistake_is_another_model() -> None:
 
 
 def test_the_telling_cases_are_few_and_of_every_signature() -> None:
-    cases = telling_cases(plan_cases(LAB["tf1_stacked_lstm"].recognition))
+    cases = telling_cases(materials(LAB["tf1_stacked_lstm"].recognition))
     assert [case.key for case in cases] == ["ordinary", "states", "ragged", "saturating"]

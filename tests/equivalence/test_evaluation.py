@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,23 @@ from rnn_migrator.equivalence import evaluation as evaluation_module
 from rnn_migrator.equivalence.comparison import CONVERTED
 from rnn_migrator.equivalence.evaluation import (
     Evaluation,
-    Evaluator,
-    Measurement,
     Thresholds,
     assumptions,
     evaluate,
-    judge,
-    plan_cases,
 )
+from rnn_migrator.equivalence.evaluator import Evaluator, Measurement, Tally
+from rnn_migrator.equivalence.inputs.examples import Examples
+from rnn_migrator.equivalence.inputs.plan import Inputs, chosen
+from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.equivalence.oracles.formulas import Formulas
+from rnn_migrator.equivalence.yardstick import Yardstick
 from rnn_migrator.keras_model.build import BuiltModel, build_model
 from rnn_migrator.keras_model.export import SAVED_MODEL, save
 from rnn_migrator.keras_model.reload import open_saved_model
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.recognition.recognise import Recognition
-from tests.equivalence.lab import DISTINCT, LAB, exported, recognised
+from tests.equivalence.inputs.records import example, sequences, write
+from tests.equivalence.lab import DISTINCT, LAB, exported, judge, materials, recognised
 from tests.recognition.artifacts import artifact, lstm, model_of
 
 Arrays = Mapping[str, Any]
@@ -43,7 +46,7 @@ def converted(name: str, target: Target = Target.PORTABLE) -> Any:
 
 def verdict(name: str, model: Any, golden: bool = False) -> Evaluation:
     lab = LAB[name]
-    cases = plan_cases(lab.recognition, lab.golden_files if golden else ())
+    cases = materials(lab.recognition, lab.golden_files if golden else ())
     return evaluate(lab.recognition, model, cases)
 
 
@@ -184,7 +187,7 @@ def test_a_wrong_fact_is_refused_by_the_oracle_that_knows_better() -> None:
     lab = LAB["tf1_basic_lstm_fb1"]
     wrong = recognised(lab.case, "", "forget_bias=0")
     model = Formulas(wrong.model, np.float32).run
-    found = evaluate(wrong, model, plan_cases(wrong, lab.golden_files))
+    found = evaluate(wrong, model, materials(wrong, lab.golden_files))
     assert not found.equivalent
     assert found.comparison.excess(CONVERTED, Thresholds()) <= 1.0
     assert "so the facts taken for the model are not those of the model that ran" in found.reason
@@ -202,13 +205,13 @@ def evaluate_without_oracles(recognition: Recognition, model: Any) -> Evaluation
         artifact=dataclasses.replace(recognition.artifact, model_config=None),
         legacy_graph=None,
     )
-    return evaluate(bare, model, plan_cases(bare))
+    return evaluate(bare, model, materials(bare))
 
 
 def test_an_assumption_that_nobody_confirms_is_not_blessed() -> None:
     name = "tf1_stacked_lstm_no_meta"
     bare = recognised(dataclasses.replace(LAB[name].case, settings={}))
-    found = evaluate(bare, Formulas(bare.model, np.float32).run, plan_cases(bare))
+    found = evaluate(bare, Formulas(bare.model, np.float32).run, materials(bare))
     assert found.equivalent
     assert not found.blessed
     assert found.oracles == []
@@ -220,7 +223,7 @@ def test_an_assumption_that_nobody_confirms_is_not_blessed() -> None:
 def test_a_recorded_output_confirms_it() -> None:
     name = "tf1_stacked_lstm_no_meta"
     bare = recognised(dataclasses.replace(LAB[name].case, settings={}))
-    cases = plan_cases(bare, LAB[name].golden_files)
+    cases = materials(bare, LAB[name].golden_files)
     found = evaluate(bare, Formulas(bare.model, np.float32).run, cases)
     assert found.oracles == ["recorded outputs"]
     assert found.unconfirmed == []
@@ -236,7 +239,7 @@ def test_a_recording_that_cannot_tell_confirms_nothing(tmp_path: Path) -> None:
     file = tmp_path / "golden.npz"
     np.savez(file, **{"in:inputs": x, "out:outputs": outputs["outputs"]})
     model = Formulas(bare.model, np.float32).run
-    found = evaluate(bare, model, plan_cases(bare, [file]))
+    found = evaluate(bare, model, materials(bare, [file]))
     assert any(text.startswith("forget_bias=1.0") for text in found.unconfirmed)
     assert not found.blessed
 
@@ -245,7 +248,7 @@ def test_the_user_confirms_it() -> None:
     settings = ("forget_bias=1", "activation=tanh", "cell_clip=none")
     bare = recognised(LAB["tf1_stacked_lstm_npz"].case, "", *settings)
     assert assumptions(bare) == ()
-    assert evaluate(bare, Formulas(bare.model, np.float32).run, plan_cases(bare)).blessed
+    assert evaluate(bare, Formulas(bare.model, np.float32).run, materials(bare)).blessed
 
 
 def test_assumptions_are_told_once_with_their_layers() -> None:
@@ -255,6 +258,162 @@ def test_assumptions_are_told_once_with_their_layers() -> None:
     assert told == ["activation=tanh (lstm_0)", "forget_bias=1.0 (lstm_0)"]
 
 
+# Data sets
+
+
+LAB_STACK = "tf1_stacked_lstm"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    records = [example(x=array) for array in sequences(200, 4, longest=20)]
+    file = write(tmp_path_factory.mktemp("data") / "eval.tfrecord", records)
+    return Inputs((), Examples((str(file),), {"inputs": "x"}, batch=16))
+
+
+def judged(model: Any, data: Inputs) -> Evaluation:
+    recognition = LAB[LAB_STACK].recognition
+    return evaluate(recognition, model, data.materials(recognition.model))
+
+
+def test_a_right_conversion_on_a_data_set(data: Inputs) -> None:
+    found = judged(converted(LAB_STACK), data)
+    assert found.blessed
+    assert found.measured.records == {"eval.tfrecord": Tally(200, 200)}
+    assert "and 200 records" in found.reason
+
+
+def off_on_some(model: CanonicalModel) -> Any:
+    """Right but for sequences that begin with a large number, which no probe does."""
+    right = Formulas(model, np.float32)
+
+    def run(signature: str, inputs: Arrays, calls: int = 1) -> Any:
+        outputs = right.run(signature, inputs, calls)
+        x = inputs["inputs"]
+        if x.ndim == 3 and x.shape[1] and signature == "with_lengths":
+            rows = (x[:, 0, 0] > 2.2) & (x[:, 0, 0] < 2.6)
+            outputs["outputs"] = outputs["outputs"] + 1e-3 * rows[:, np.newaxis, np.newaxis]
+        return outputs
+
+    return run
+
+
+def test_what_only_the_data_set_shows(data: Inputs) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    model = off_on_some(recognition.model)
+    assert evaluate(recognition, model, materials(recognition)).equivalent
+    found = judged(model, data)
+    assert not found.equivalent
+    [key] = found.comparison.worst_keys(CONVERTED)[:1]
+    assert re.fullmatch(r"eval\.tfrecord#\d+", key)
+    given = data.materials(recognition.model)
+    again = evaluate(recognition, model, chosen([key], given, recognition.model), partial=True)
+    worst = again.comparison.worst_error(CONVERTED)
+    assert worst.case == key
+    assert worst.error == pytest.approx(found.comparison.worst_error(CONVERTED).error, rel=1e-3)
+    fine = next(f"eval.tfrecord#{n}" for n in range(200) if f"eval.tfrecord#{n}" != key)
+    few = chosen([fine], given, recognition.model)
+    assert evaluate(recognition, model, few, partial=True).equivalent
+
+
+def test_chosen_cases_are_no_verdict(data: Inputs) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    few = chosen(["eval.tfrecord#3"], data.materials(recognition.model), recognition.model)
+    found = evaluate(recognition, converted(LAB_STACK), few, partial=True)
+    assert found.equivalent
+    assert not found.blessed
+    assert found.reason.startswith("not proven: only the chosen cases ran")
+
+
+def test_the_worst_records_are_five_different_ones(data: Inputs) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    found = judged(Formulas(recognition.model, np.float32).run, data)
+    worst = found.comparison.outputs["with_lengths/outputs"].ranking[CONVERTED]
+    errors = [one.error for one in worst]
+    assert len({one.case for one in worst}) == len(worst) == 5
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_rounding_is_not_measured_where_it_cannot_matter(
+    data: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    measured = set()
+    rounded = Yardstick.rounded
+    monkeypatch.setattr(
+        Yardstick, "rounded", lambda *given: measured.add(given[1].key) or rounded(*given)
+    )
+    right = Formulas(recognition.model, np.float32)
+
+    def off(signature: str, inputs: Arrays, calls: int = 1) -> Any:
+        outputs = right.run(signature, inputs, calls)
+        return {name: array + np.float32(4e-6) for name, array in outputs.items()}
+
+    [part] = data.materials(recognition.model)[-1:]
+    excess = {}
+    for name, model in {"right": right.run, "off": off}.items():
+        measured.clear()
+        found = Evaluator(recognition, model).measure(part).comparison
+        excess[name] = found.excess(CONVERTED, Thresholds()), len(measured)
+    assert excess["right"] == (pytest.approx(0.5, abs=0.5), 1), "the thorough batch"
+    assert excess["off"][1] > 5
+
+
+def test_a_record_that_never_came_back_is_refused(data: Inputs) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    given = data.materials(recognition.model)
+    evaluator = Evaluator(recognition, Formulas(recognition.model, np.float32).run)
+    total = Measurement()
+    for material in given:
+        total = total.merge(evaluator.measure(material))
+    assert judge(recognition, total, len(given)).equivalent
+    for tally in (Tally(200, 199), Tally(199, 200), Tally(0, 0)):
+        lost = dataclasses.replace(total, records={"eval.tfrecord": tally})
+        found = judge(recognition, lost, len(given))
+        assert not found.equivalent
+        text = f"eval.tfrecord: {tally.compared} records compared of {tally.sent} sent"
+        assert found.objections == [text]
+
+
+@pytest.mark.parametrize(
+    "name", ["keras2_stateful", "keras2_bidirectional_lstm", "keras2_conv_lstm"]
+)
+def test_a_keras_model_on_a_data_set(name: str, tmp_path: Path) -> None:
+    """With its own batch size, masked padding, maps."""
+    recognition = LAB[name].recognition
+    [source] = recognition.model.inputs
+    rng = np.random.default_rng(0)
+    shapes = [[n or int(rng.integers(1, 9)) for n in source.shape] for _ in range(23)]
+    file = write(tmp_path / "f", [example(x=rng.uniform(0, 1, shape)) for shape in shapes])
+    inputs = Inputs((), Examples((str(file),), {source.name: "x"}, batch=5))
+    plan = inputs.materials(recognition.model)
+    found = evaluate(recognition, converted(name), plan)
+    assert found.equivalent
+    assert found.measured.records == {"f": Tally(23, 23)}
+    assert "Keras 2 (tf_keras)" in found.oracles
+
+
+def test_a_search_finds_what_probes_do_not(tmp_path: Path) -> None:
+    recognition = LAB[LAB_STACK].recognition
+    right = Formulas(recognition.model, np.float32)
+
+    def off(signature: str, inputs: Arrays, calls: int = 1) -> Any:
+        """Off where every number is large."""
+        outputs = right.run(signature, inputs, calls)
+        x = inputs["inputs"]
+        flat = bool(x.size and np.abs(x).min() > 1.9)
+        return {name: array + np.float32(1e-3 * flat) for name, array in outputs.items()}
+
+    assert evaluate(recognition, off, materials(recognition)).equivalent
+    plan = Inputs(search=SearchSpace({"inputs": (-2.0, 2.0)})).materials(recognition.model)
+    found = evaluate(recognition, off, plan)
+    assert not found.equivalent
+    [key] = found.comparison.worst_keys(CONVERTED)[:1]
+    assert key.startswith("search: ")
+    again = evaluate(recognition, off, chosen([key], plan, recognition.model), partial=True)
+    assert not again.equivalent
+
+
 # Refusals of the verdict itself
 
 
@@ -262,7 +421,7 @@ def test_assumptions_are_told_once_with_their_layers() -> None:
 def measured() -> tuple[Recognition, Measurement, int]:
     """A right conversion, measured."""
     recognition = LAB["tf1_basic_lstm_fb2"].recognition
-    cases = plan_cases(recognition)
+    cases = materials(recognition)
     evaluator = Evaluator(recognition, Formulas(recognition.model, np.float32).run)
     total = Measurement()
     for case in cases:
@@ -272,20 +431,20 @@ def measured() -> tuple[Recognition, Measurement, int]:
 
 def test_what_was_measured_is_equivalent(measured: Any) -> None:
     recognition, total, sent = measured
-    assert judge(recognition, total, sent, (), Thresholds()).equivalent
+    assert judge(recognition, total, sent).equivalent
 
 
 @pytest.mark.parametrize("more", [-1, 1, 100])
 def test_a_case_that_never_came_back_is_refused(measured: Any, more: int) -> None:
     recognition, total, sent = measured
-    found = judge(recognition, total, sent + more, (), Thresholds())
+    found = judge(recognition, total, sent + more)
     assert not found.equivalent
     assert found.reason == f"not equivalent: {sent} cases compared of {sent + more} sent"
 
 
 def test_no_cases_prove_nothing(measured: Any) -> None:
     recognition, *_ = measured
-    found = judge(recognition, Measurement(), 0, (), Thresholds())
+    found = judge(recognition, Measurement(), 0)
     assert not found.equivalent
     assert "0 cases compared of 0 sent" in found.reason
 
@@ -294,7 +453,7 @@ def test_cases_that_a_control_passes_prove_nothing(measured: Any) -> None:
     """Such cases could not tell a wrong conversion from a right one."""
     recognition, total, sent = measured
     loose = Thresholds(factor=1e9, floor=1e3)
-    found = judge(recognition, total, sent, (), loose)
+    found = judge(recognition, total, sent, loose)
     assert not found.equivalent
     assert "control 'forget bias off by one' passes" in " ".join(found.objections)
 
@@ -308,7 +467,7 @@ def test_a_model_of_zeros_has_no_power() -> None:
 
     model = model_of(dataclasses.replace(source, load=load))
     recognition = dataclasses.replace(LAB["tf1_stacked_lstm_npz"].recognition, model=model)
-    found = evaluate(recognition, Formulas(model, np.float32).run, plan_cases(recognition))
+    found = evaluate(recognition, Formulas(model, np.float32).run, materials(recognition))
     assert not found.equivalent
     assert any("swapped' passes" in objection for objection in found.objections)
 
@@ -316,7 +475,7 @@ def test_a_model_of_zeros_has_no_power() -> None:
 @pytest.mark.parametrize("tight", [Thresholds(factor=1e-6, floor=0.0)])
 def test_thresholds_are_those_of_the_caller(measured: Any, tight: Thresholds) -> None:
     recognition, total, sent = measured
-    found = judge(recognition, total, sent, (), tight)
+    found = judge(recognition, total, sent, tight)
     assert not found.equivalent
     assert found.to_json()["thresholds"] == dataclasses.asdict(tight)
 
@@ -340,7 +499,7 @@ def test_an_output_that_cannot_be_compared_is_refused(
 ) -> None:
     recognition = LAB["tf1_basic_lstm_fb2"].recognition
     found = evaluate(
-        recognition, broken_output(recognition.model, change), plan_cases(recognition)[:2]
+        recognition, broken_output(recognition.model, change), materials(recognition)[:2]
     )
     assert not found.equivalent
     assert told in found.reason
@@ -354,7 +513,7 @@ def test_recorded_outputs_of_another_shape_are_refused(tmp_path: Path) -> None:
     np.savez(file, **{"in:inputs": golden["inputs"]["inputs"], "out:outputs": wrong})
     recognition = lab.recognition
     model = Formulas(recognition.model, np.float32).run
-    found = evaluate(recognition, model, plan_cases(recognition, [file]))
+    found = evaluate(recognition, model, materials(recognition, [file]))
     assert "recorded outputs" in found.reason
     assert not found.equivalent
 
@@ -378,23 +537,26 @@ def test_oracles_are_closed_whatever_happens(monkeypatch: pytest.MonkeyPatch) ->
     recognition = LAB["tf1_basic_lstm_fb2"].recognition
     model = Formulas(recognition.model, np.float32).run
     with pytest.raises(RuntimeError, match="broken oracle"):
-        evaluate(recognition, model, plan_cases(recognition))
+        evaluate(recognition, model, materials(recognition))
     assert closed == [True]
 
 
 def test_progress_names_every_case() -> None:
     recognition = LAB["tf1_basic_lstm_fb2"].recognition
-    told: list[str] = []
+    told: list[tuple[str, float | None]] = []
     model = Formulas(recognition.model, np.float32).run
-    cases = plan_cases(recognition)
-    evaluate(recognition, model, cases, progress=told.append)
-    assert told == [case.key for case in cases]
+    cases = materials(recognition)
+    evaluate(
+        recognition, model, cases, progress=lambda text, share=None: told.append((text, share))
+    )
+    assert [text for text, _ in told] == [case.key for case in cases]
+    assert [share for _, share in told] == [index / len(cases) for index in range(len(cases))]
 
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_recorded_cases_come_before_probes(name: str) -> None:
     lab = LAB[name]
-    cases = plan_cases(lab.recognition, lab.golden_files)
+    cases = materials(lab.recognition, lab.golden_files)
     recorded = [case.expected is not None for case in cases]
     assert recorded == sorted(recorded, reverse=True)
     assert sum(recorded) == len(lab.golden_files)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_migrator.equivalence.cases import Case, probe_cases
 from rnn_migrator.equivalence.controls import broken_models
+from rnn_migrator.equivalence.inputs.case import Case
+from rnn_migrator.equivalence.inputs.probes import probe_cases
 from rnn_migrator.equivalence.oracles import open_oracles
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.equivalence.oracles.keras2 import Keras2

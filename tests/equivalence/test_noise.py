@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from rnn_migrator.equivalence.comparison import CONVERTED, ROUNDING, Thresholds
-from rnn_migrator.equivalence.evaluation import Evaluation, evaluate, plan_cases
+from rnn_migrator.equivalence.evaluation import Evaluation, evaluate
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.recognition.recognise import Recognition, recognise
 from rnn_migrator.recognition.settings import parse_settings
+from tests.equivalence.lab import materials
 from tests.equivalence.mutations import Mutation, mutations
 from tests.recognition.artifacts import artifact, lstm
 
@@ -44,7 +45,7 @@ def recording(chaotic: Recognition, tmp_path_factory: Any) -> Path:
 
 
 def judged(chaotic: Recognition, recording: Path, mutation: Mutation) -> Evaluation:
-    return evaluate(chaotic, mutation.run(), plan_cases(chaotic, [recording]))
+    return evaluate(chaotic, mutation.run(), materials(chaotic, [recording]))
 
 
 def test_a_right_conversion_is_blessed(chaotic: Recognition, recording: Path) -> None:
@@ -82,7 +83,7 @@ def test_every_wrong_conversion_is_refused(chaotic: Recognition, recording: Path
 def test_a_model_of_which_nothing_can_be_judged_is_not_blessed(
     chaotic: Recognition, recording: Path
 ) -> None:
-    cases = plan_cases(chaotic, [recording])
+    cases = materials(chaotic, [recording])
     strict = Thresholds(noisy=1e-12)
     found = evaluate(chaotic, Mutation("", "", "", chaotic.model).run(), cases, strict)
     assert not found.equivalent

@@ -13,6 +13,7 @@ from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.errors import UnsupportedError, UsageError
 from rnn_migrator.lineage import record
 from rnn_migrator.readers import open_artifact
+from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
@@ -70,7 +71,9 @@ class Evaluated:
         return json.loads(Path(self.evaluation.uri, "evaluation.json").read_text())
 
 
-def evaluate(case: Case, model: Any, folder: Path, *golden: Path) -> Evaluated:
+def evaluate(
+    case: Case, model: Any, folder: Path, *golden: Path, data: Any = (), **artifacts: Any
+) -> Evaluated:
     from tfx.types import standard_artifacts
 
     from rnn_migrator.tfx_components.evaluator.executor import Executor
@@ -81,10 +84,11 @@ def evaluate(case: Case, model: Any, folder: Path, *golden: Path) -> Evaluated:
         Path(made.uri).mkdir()
     model.id = 42
     Executor().Do(
-        {"legacy_model": [legacy_model(case)], "model": [model]},
+        {"legacy_model": [legacy_model(case)], "model": [model], **artifacts},
         {"blessing": [blessing], "evaluation": [evaluation]},
         {
             "golden": json.dumps([{"path": str(file), "sha256": ""} for file in golden]),
+            "data": json.dumps(dict(data)),
             "thresholds": json.dumps(dataclasses.asdict(Thresholds())),
         },
     )
@@ -163,6 +167,53 @@ def test_a_wrong_setting_is_not_blessed(case: Case, tmp_path: Path) -> None:
     found = evaluate(case, wrong, tmp_path, case.goldens["with_lengths"])
     assert found.blessing.get_int_custom_property("blessed") == 0
     assert not found.document["equivalent"]
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Any:
+    """As an ExampleGen writes them: two splits."""
+    from tfx.types import standard_artifacts
+
+    for split, seed in (("eval", 0), ("train", 1)):
+        records = (example(x=array) for array in sequences(40, 4, seed=seed))
+        write(tmp_path / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz", records)
+    return artifact(standard_artifacts.Examples, tmp_path / "examples")
+
+
+def test_examples_are_compared(case: Case, model: Any, tmp_path: Path, examples: Any) -> None:
+    golden, data = case.goldens["with_lengths"], {"features": {"inputs": "x"}}
+    found = evaluate(case, model, tmp_path, golden, data=data, examples=[examples])
+    file = "data_tfrecord-00000-of-00001.gz"
+    assert found.document["records"] == {
+        f"Split-{split}/{file}": {"sent": 40, "compared": 40} for split in ("eval", "train")
+    }
+    assert "80 records" in found.document["reason"]
+    assert found.blessing.get_int_custom_property("blessed") == 1
+
+
+def test_a_split_and_a_schema(case: Case, model: Any, tmp_path: Path, examples: Any) -> None:
+    from tfx.types import standard_artifacts
+
+    (tmp_path / "schema").mkdir()
+    value = """tensor_representation { key: "inputs" value {
+        varlen_sparse_tensor { column_name: "x" } } }"""
+    (tmp_path / "schema" / "schema.pbtxt").write_text(
+        'feature { name: "x" type: FLOAT }'
+        f'tensor_representation_group {{ key: "" value {{ {value} }} }}'
+    )
+    schema = artifact(standard_artifacts.Schema, tmp_path / "schema")
+    found = evaluate(
+        case, model, tmp_path, data={"splits": ["eval"]}, examples=[examples], schema=[schema]
+    )
+    assert list(found.document["records"]) == ["data_tfrecord-00000-of-00001.gz"]
+
+
+def test_the_worst_input_is_searched_for(case: Case, model: Any, tmp_path: Path) -> None:
+    search = {"ranges": {"inputs": [-3, 3]}, "steps": [1, 9], "tries": 20}
+    found = evaluate(case, model, tmp_path, data={"search": search})
+    assert [key for key in found.document["cases"]["compared"] if key.startswith("search")] == [
+        f"search {number} of 4" for number in (1, 2, 3, 4)
+    ]
 
 
 def test_other_bytes_than_were_imported_are_refused(case: Case, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rnn_migrator.recognition.settings import KEYS
 
 if TYPE_CHECKING:
+    from rnn_migrator.equivalence.inputs.plan import Inputs
     from rnn_migrator.migration import Request
 
 
@@ -57,6 +58,82 @@ def add_golden(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="inputs and outputs recorded in the original framework, as arrays in:NAME, out:NAME",
     )
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """What to compare on besides probes."""
+    add_golden(parser)
+    parser.add_argument(
+        "--examples",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="TFRecord files of tf.Example or tf.SequenceExample: a file, a pattern, a folder",
+    )
+    parser.add_argument(
+        "--feature",
+        dest="features",
+        metavar="INPUT=FEATURE",
+        type=_pair,
+        action="append",
+        default=[],
+        help="feature of the examples that an input of the model is read from; its own name else",
+    )
+    parser.add_argument(
+        "--schema", metavar="FILE", default="", help="schema.pbtxt of TFX that says so too"
+    )
+    parser.add_argument(
+        "--batch", metavar="N", type=_positive, help="compare so many examples at a time"
+    )
+    parser.add_argument(
+        "--search",
+        metavar="INPUT=LOW:HIGH",
+        type=_range,
+        action="append",
+        default=[],
+        help="search for the worst input between these values",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, received {text!r}")
+    return name, value
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    name, limits = _pair(text)
+    try:
+        low, high = map(float, limits.split(":"))
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"expected INPUT=LOW:HIGH, received {text!r}") from e
+    return name, (low, high)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text!r}")
+    return int(text)
+
+
+def inputs(arguments: argparse.Namespace) -> Inputs:
+    """What to compare on, as the arguments say it."""
+    from rnn_migrator.equivalence.inputs.examples import DEFAULT_BATCH, Examples, find_files
+    from rnn_migrator.equivalence.inputs.plan import Inputs
+    from rnn_migrator.equivalence.inputs.search import SearchSpace
+
+    examples = search = None
+    if arguments.examples:
+        examples = Examples(
+            find_files(arguments.examples),
+            dict(arguments.features),
+            arguments.schema,
+            arguments.batch or DEFAULT_BATCH,
+        )
+    if arguments.search:
+        search = SearchSpace(dict(arguments.search))
+    return Inputs(tuple(map(str, arguments.golden)), examples, search)
 
 
 def request(arguments: argparse.Namespace) -> Request:

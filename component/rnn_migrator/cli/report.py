@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.tree import Tree
 
 from rnn_migrator.errors import MigrationError
 from rnn_migrator.files import plain_json
+from rnn_migrator.progress import Progress
 
 _PIPE_WIDTH = 120
 
@@ -31,13 +34,20 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Shows the stage in progress on standard error: a spinner in a terminal, lines elsewhere."""
+def progress() -> Iterator[Progress]:
+    """Shows what is in progress on standard error: a bar in a terminal, lines elsewhere."""
     if not errors.is_terminal:
-        yield lambda text: errors.print(f"… {escape(text)}")
+        yield lambda text, share=None: errors.print(f"… {escape(text)}")
         return
-    with errors.status("starting") as status:
-        yield lambda text: status.update(escape(text))
+    columns = (SpinnerColumn(), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(text: str, share: float | None = None) -> None:
+            total = None if share is None else 1.0
+            bar.update(task, description=escape(text), total=total, completed=share or 0.0)
+
+        yield show
 
 
 def problems_json(error: MigrationError) -> list[dict[str, str]]:

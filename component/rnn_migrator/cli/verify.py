@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("source", metavar="SOURCE", type=Path, help="the legacy artifact")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder that convert wrote")
-    options.add_golden(parser)
+    options.add_inputs(parser)
     parser.add_argument(
         "--strict", action="store_true", help="refuse values that are mere defaults of a class"
     )
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         evaluation = migration.verify(
             arguments.source,
             arguments.output,
-            arguments.golden,
+            options.inputs(arguments),
             arguments.strict,
             progress,
             arguments.only,

@@ -17,17 +17,16 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from rnn_migrator.equivalence.cases import Case
 from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.equivalence.evaluation import (
     Assumption,
     Evaluation,
-    Evaluator,
-    Measurement,
     assumptions,
     explain,
-    plan_cases,
 )
+from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
+from rnn_migrator.equivalence.inputs.case import Material
+from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
 from rnn_migrator.errors import MigrationError, NotEquivalentError, Problem, UsageError
 from rnn_migrator.files import read_json, write_json
@@ -45,13 +44,13 @@ class Job:
     Attributes:
       source: Path of the legacy artifact.
       output: Folder that `convert` wrote.
-      golden: NPZ files of recorded inputs and outputs.
+      inputs: What to compare on besides probes.
       thresholds: What counts as equivalent.
     """
 
     source: str
     output: str
-    golden: tuple[str, ...] = ()
+    inputs: Inputs = dataclasses.field(default_factory=Inputs)
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
 
     def recognise(self) -> Recognition:
@@ -74,10 +73,6 @@ class Job:
             )
         return recognition
 
-    def plan(self, recognition: Recognition) -> list[Case]:
-        """The cases, the same ones in every process."""
-        return plan_cases(recognition, [Path(file) for file in self.golden])
-
 
 def evaluate_on_beam(
     job: Job, file: Path, make_pipeline: Callable[[], beam.Pipeline]
@@ -97,14 +92,14 @@ def evaluate_on_beam(
       NotEquivalentError: The runner ended without any result.
     """
     recognition = job.recognise()
-    cases = job.plan(recognition)
-    verdict = _Verdict(job, len(cases), assumptions(recognition), file)
+    materials = job.inputs.materials(recognition.model)
+    verdict = _Verdict(job, len(materials), assumptions(recognition), file)
     file.unlink(missing_ok=True)
     try:
         with make_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "Cases" >> beam.Create(list(enumerate(cases)))
+                | "Inputs" >> beam.Create(list(enumerate(materials)))
                 | "Spread" >> beam.Reshuffle()
                 | "Compare" >> beam.ParDo(_Compare(job))
                 | "Combine" >> beam.CombineGlobally(_Merge())
@@ -116,7 +111,7 @@ def evaluate_on_beam(
         raise NotEquivalentError(
             Problem(
                 where="the Beam runner of the evaluation",
-                expected=f"a result for {len(cases)} cases",
+                expected=f"a result for {len(materials)} cases",
                 received="none",
                 remedy="use another runner, in beam_pipeline_args of the config",
             )
@@ -134,10 +129,10 @@ def _as_raised(error: MigrationError) -> MigrationError:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stretch:
-    """What was measured in consecutive cases.
+    """What was measured in consecutive materials.
 
     Attributes:
-      first: Index of the first case.
+      first: Index of the first one.
       stop: One more than the index of the last.
       measured: What it was.
       absent: Oracles that were not to be had.
@@ -165,24 +160,24 @@ class _Parties:
         from rnn_migrator.keras_model.reload import open_converted
 
         self._recognition = job.recognise()
-        self._cases = job.plan(self._recognition)
+        self._materials = job.inputs.materials(self._recognition.model)
         target = Target(read_conversion(Path(job.output))["target"])
         model = open_converted(Path(job.output), target, self._recognition.model)
-        oracles, absent = open_oracles(self._recognition, self._cases)
+        oracles, absent = open_oracles(self._recognition, self._materials)
         self._evaluator = Evaluator(self._recognition, model, oracles, job.thresholds)
         self._absent = tuple(absent)
         # Runners call from several threads; nobody promises that an oracle stands that.
         self._lock = threading.Lock()
         weakref.finalize(self, _close, oracles)
 
-    def compare(self, index: int, case: Case) -> Stretch:
+    def compare(self, index: int, material: Material) -> Stretch:
         with self._lock:
-            measured = self._evaluator.measure(case)
+            measured = self._evaluator.measure(material)
         return Stretch(index, index + 1, measured, self._absent)
 
     def explain(self, verdict: Evaluation) -> Evaluation:
         with self._lock:
-            return explain(verdict, self._recognition, self._evaluator, self._cases)
+            return explain(verdict, self._recognition, self._evaluator, self._materials)
 
 
 def _close(oracles: Sequence[Oracle]) -> None:
@@ -191,7 +186,7 @@ def _close(oracles: Sequence[Oracle]) -> None:
 
 
 class _Compare(beam.DoFn):
-    """One case, by index, to what was measured in it."""
+    """One material, by index, to what was measured in it."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -200,12 +195,12 @@ class _Compare(beam.DoFn):
     def setup(self) -> None:
         self._parties: _Parties = self._shared.acquire(lambda: _Parties(self._job))
 
-    def process(self, element: tuple[int, Case]) -> Iterator[Stretch]:
+    def process(self, element: tuple[int, Material]) -> Iterator[Stretch]:
         yield self._parties.compare(*element)
 
 
 class _Merge(beam.CombineFn):
-    """Stretches into one, in the order of the cases, whatever order they come in.
+    """Stretches into one, in the order of the materials, whatever order they come in.
 
     The order matters to what a report says first, though not to the figures. Adjacent ones
     are merged at once, so that little is carried about.

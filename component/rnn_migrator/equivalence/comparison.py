@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from rnn_migrator.canonical import Array
 from rnn_migrator.equivalence.agreement import Agreement, agreement
+from rnn_migrator.equivalence.inputs.case import Case
+from rnn_migrator.equivalence.spread import Spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,38 +69,31 @@ class OutputErrors:
       rounding: Largest error of the float32 formula by time step, as far as it is judged.
       errors: Largest error by time step as far as it is judged, of the converted model and of
         every oracle.
-      worst: The worst case of each party, of what is judged.
       drift: Largest error by time step of the float32 formula and of every party, judged or not.
       ranking: The worst few cases of each party, of what is judged.
       agreement: How far the decisions of a classifier agree, by party.
-      histogram: How many errors of each size there are, in the bins of `HISTOGRAM`, of the
-        converted model.
+      spread: How the errors of each party are spread, judged or not.
     """
 
     elements: int
     scale: float
     rounding: Array
     errors: Mapping[str, Array]
-    worst: Mapping[str, Worst]
     drift: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     ranking: Mapping[str, tuple[Worst, ...]] = dataclasses.field(default_factory=dict)
     agreement: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
-    histogram: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    spread: Mapping[str, Spread] = dataclasses.field(default_factory=dict)
 
     def merge(self, other: OutputErrors) -> OutputErrors:
         """Errors over the cases of both."""
         parties = [*self.errors, *(name for name in other.errors if name not in self.errors)]
-        none, nowhere = np.zeros(0), Worst()
+        none = np.zeros(0)
         return OutputErrors(
             elements=self.elements + other.elements,
             scale=max(self.scale, other.scale),
             rounding=_longest_max(self.rounding, other.rounding),
             errors={
                 name: _longest_max(self.errors.get(name, none), other.errors.get(name, none))
-                for name in parties
-            },
-            worst={
-                name: _worse(self.worst.get(name, nowhere), other.worst.get(name, nowhere))
                 for name in parties
             },
             drift={
@@ -109,16 +104,8 @@ class OutputErrors:
                 name: _ranked(self.ranking.get(name, ()) + other.ranking.get(name, ()))
                 for name in parties
             },
-            agreement={
-                name: self.agreement.get(name, Agreement()).merge(
-                    other.agreement.get(name, Agreement())
-                )
-                for name in dict.fromkeys([*self.agreement, *other.agreement])
-            },
-            histogram={
-                name: self.histogram.get(name, _EMPTY) + other.histogram.get(name, _EMPTY)
-                for name in dict.fromkeys([*self.histogram, *other.histogram])
-            },
+            agreement=merged(self.agreement, other.agreement),
+            spread=merged(self.spread, other.spread),
         )
 
     def bound(self, thresholds: Thresholds) -> Array:
@@ -126,10 +113,14 @@ class OutputErrors:
         floor = thresholds.floor * max(1.0, self.scale)
         return np.maximum(floor, thresholds.factor * np.maximum.accumulate(self.rounding))
 
+    def worst(self, party: str) -> Worst:
+        """The largest error of a party, of what is judged."""
+        return next(iter(self.ranking.get(party, ())), Worst())
+
     def ratio_to(self, party: str) -> float | None:
         """The converted model's largest error as so many times a party's; None for no error."""
-        mine, theirs = self.worst.get(CONVERTED), self.worst.get(party)
-        return mine.error / theirs.error if mine and theirs and theirs.error else None
+        mine, theirs = self.worst(CONVERTED).error, self.worst(party).error
+        return mine / theirs if theirs else None
 
     def excess(self, party: str, thresholds: Thresholds) -> float:
         """How many times its bound a party's error is, at its worst step; above 1 is too much."""
@@ -140,17 +131,17 @@ class OutputErrors:
         return float(np.max(np.where(np.isfinite(ratio), ratio, np.inf)))
 
 
-HISTOGRAM = np.logspace(-12, 2, 57)
-"""Edges of the bins, four to a decade; what is smaller or larger counts in the outermost ones."""
-
-_EMPTY = np.zeros(len(HISTOGRAM) - 1, np.int64)
+class _Mergeable(Protocol):
+    def merge(self, other: Any) -> Any: ...
 
 
-def _histogram(expected: Array, values: Array) -> Array:
-    """How many errors of each size there are, zeros among the smallest."""
-    error = np.abs(values.astype(np.float64) - expected)
-    counts, _ = np.histogram(np.clip(error, HISTOGRAM[0], HISTOGRAM[-1]), HISTOGRAM)
-    return counts.astype(np.int64)
+_Value = TypeVar("_Value", bound=_Mergeable)
+
+
+def merged(one: Mapping[str, _Value], other: Mapping[str, _Value]) -> dict[str, _Value]:
+    """What either holds by name, merged where both hold it."""
+    both = {name: one[name].merge(other[name]) for name in one if name in other}
+    return {**one, **other, **both}
 
 
 def _longest_max(one: Array, other: Array) -> Array:
@@ -166,7 +157,10 @@ _RANKED = 5
 def _ranked(cases: tuple[Worst, ...]) -> tuple[Worst, ...]:
     """The worst few, NaN first; the key decides between equals, so that no order matters."""
     order = sorted(cases, key=lambda one: (not np.isnan(one.error), -one.error, one.case, one.step))
-    return tuple(order[:_RANKED])
+    first: dict[str, Worst] = {}
+    for one in order:
+        first.setdefault(one.case, one)
+    return tuple(first.values())[:_RANKED]
 
 
 def _worse(one: Worst, other: Worst) -> Worst:
@@ -181,26 +175,26 @@ ROUNDING = "rounding"
 """Name of the float32 formula in what is shown and not judged."""
 
 
+_MOST_PROBLEMS = 20
+"""How many problems are kept; one is enough for a verdict."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
     """Everything compared so far.
 
     Attributes:
-      cases: Keys of the cases compared.
       outputs: Errors by signature and output, as "signature/output".
-      problems: What made a case incomparable: a missing output, another shape, NaN.
+      problems: What made a case incomparable: a missing output, another shape, NaN; the first ones.
     """
 
-    cases: tuple[str, ...] = ()
     outputs: Mapping[str, OutputErrors] = dataclasses.field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def merge(self, other: Comparison) -> Comparison:
         """The comparison over the cases of both."""
-        outputs = dict(self.outputs)
-        for name, errors in other.outputs.items():
-            outputs[name] = outputs[name].merge(errors) if name in outputs else errors
-        return Comparison(self.cases + other.cases, outputs, self.problems + other.problems)
+        problems = (self.problems + other.problems)[:_MOST_PROBLEMS]
+        return Comparison(merged(self.outputs, other.outputs), problems)
 
     @property
     def parties(self) -> list[str]:
@@ -216,13 +210,17 @@ class Comparison:
         """The largest error of a party over all outputs."""
         worst = Worst()
         for errors in self.outputs.values():
-            worst = _worse(worst, errors.worst.get(party, Worst()))
+            worst = _worse(worst, errors.worst(party))
         return worst
+
+    def worst_keys(self, party: str) -> list[str]:
+        """The cases or records in which a party is worst, over all outputs."""
+        every = [one for errors in self.outputs.values() for one in errors.ranking.get(party, ())]
+        return [one.case for one in _ranked(tuple(every))]
 
 
 def compare_case(
-    key: str,
-    signature: str,
+    case: Case,
     reference: Mapping[str, Array],
     rounded: Mapping[str, Array],
     parties: Mapping[str, Mapping[str, Array]],
@@ -231,8 +229,7 @@ def compare_case(
     """Compares one case.
 
     Args:
-      key: Its name.
-      signature: The signature that was called.
+      case: Which one it is.
       reference: Outputs in float64.
       rounded: The same formulas in float32.
       parties: Outputs by party; an oracle may know fewer outputs than the reference.
@@ -242,14 +239,30 @@ def compare_case(
     for name, expected in reference.items():
         given = {party: values[name] for party, values in parties.items() if name in values}
         for party, values in given.items():
-            problems += _incomparable(f"{key}, {party}, output {name!r}", expected, values)
+            problems += _incomparable(f"{case.key}, {party}, output {name!r}", expected, values)
         if CONVERTED not in given:
-            problems.append(f"{key}: the converted model gives no output {name!r}")
+            problems.append(f"{case.key}: the converted model gives no output {name!r}")
         if not problems:
-            output = f"{signature}/{name}"
+            output = f"{case.signature}/{name}"
             noisy = thresholds.of(output).noisy
-            outputs[output] = _errors(key, expected, rounded[name], given, noisy)
-    return Comparison((key,), {} if problems else outputs, tuple(problems))
+            outputs[output] = _errors(case, expected, rounded[name], given, noisy)
+    return Comparison({} if problems else outputs, tuple(problems[:_MOST_PROBLEMS]))
+
+
+def below_floor(
+    case: Case,
+    reference: Mapping[str, Array],
+    parties: Mapping[str, Mapping[str, Array]],
+    thresholds: Thresholds,
+) -> bool:
+    """Whether all errors are so small that they count as rounding whatever rounding comes to."""
+    for name, expected in reference.items():
+        floor = thresholds.of(f"{case.signature}/{name}").floor
+        limit = floor * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+        for values in (given[name] for given in parties.values() if name in given):
+            if values.shape != expected.shape or not np.all(_distance(values, expected) <= limit):
+                return False
+    return True
 
 
 def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
@@ -261,28 +274,40 @@ def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
 
 
 def _errors(
-    key: str, expected: Array, rounded: Array, given: Mapping[str, Array], noisy: float
+    case: Case, expected: Array, rounded: Array, given: Mapping[str, Array], noisy: float
 ) -> OutputErrors:
-    shown = {party: _by_step(values, expected) for party, values in given.items()}
-    rounding, scale = _by_step(rounded, expected), float(np.max(np.abs(expected), initial=0.0))
+    errors = {party: _distance(values, expected) for party, values in given.items()}
+    by_row = {party: _by_row_and_step(error) for party, error in errors.items()}
+    shown = {party: np.max(error, axis=0, initial=0.0) for party, error in by_row.items()}
+    rounding = np.max(_by_row_and_step(_distance(rounded, expected)), axis=0, initial=0.0)
+    scale = float(np.max(np.abs(expected), initial=0.0))
     # NaN is not noise: it stays, and is judged.
     quiet = ~(np.maximum.accumulate(rounding) > noisy * max(1.0, scale))
-    judged = {party: errors[quiet] for party, errors in shown.items()}
-    worst = {
-        party: Worst(float(np.max(e, initial=0.0)), key, int(np.argmax(e)) if e.size else 0)
-        for party, e in judged.items()
-    }
     return OutputErrors(
         elements=expected.size,
         scale=scale,
         rounding=rounding[quiet],
-        errors=judged,
-        worst=worst,
+        errors={party: error[quiet] for party, error in shown.items()},
         drift={ROUNDING: rounding, **shown},
-        ranking={party: (one,) for party, one in worst.items() if judged[party].size},
+        ranking={party: _worst_rows(case, error[:, quiet]) for party, error in by_row.items()},
         agreement=_agreements(expected, given, int(quiet.sum()), 2 * noisy),
-        histogram={CONVERTED: _histogram(expected, given[CONVERTED])},
+        spread={party: Spread.of(error) for party, error in errors.items()},
     )
+
+
+def _worst_rows(case: Case, errors: Array) -> tuple[Worst, ...]:
+    """The worst few rows of a case, or the case as a whole where its rows have no keys."""
+    if not errors.size:
+        return ()
+    if not case.rows:
+        step = int(np.argmax(np.max(errors, axis=0)))
+        return (Worst(float(np.max(errors)), case.key, step),)
+    largest = np.max(errors, axis=1)
+    found = (
+        Worst(float(largest[row]), key, int(np.argmax(errors[row])))
+        for row, key in enumerate(case.rows)
+    )
+    return _ranked(tuple(found))
 
 
 def _agreements(
@@ -298,13 +323,16 @@ def _agreements(
     return {party: counts for party, counts in found.items() if counts is not None}
 
 
-def _by_step(values: Array, expected: Array) -> Array:
-    """Largest absolute error by time step: axis 1 of sequences, one step for anything else."""
-    error = np.abs(values.astype(np.float64) - expected)
-    if error.ndim < 3:
-        return np.atleast_1d(np.max(error, initial=0.0))
-    axes = (0, *range(2, error.ndim))
-    return np.asarray(np.max(error, axis=axes, initial=0.0))
+def _distance(values: Array, expected: Array) -> Array:
+    return np.asarray(np.abs(values.astype(np.float64) - expected))
+
+
+def _by_row_and_step(errors: Array) -> Array:
+    """Largest error [row, step]: the step is axis 1 of sequences, one step for anything else."""
+    sequences = errors.ndim > 2
+    steps = errors.shape[1] if sequences else 1
+    rows = errors.reshape(len(errors), steps, -1) if errors.size else np.zeros((0, steps, 1))
+    return np.asarray(np.max(rows, axis=2, initial=0.0))
 
 
 def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
@@ -320,9 +348,9 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
             "judged_steps": len(errors.rounding),
             "parties": {
                 party: {
-                    "error": errors.worst[party].error,
-                    "case": errors.worst[party].case,
-                    "step": errors.worst[party].step,
+                    "error": errors.worst(party).error,
+                    "case": errors.worst(party).case,
+                    "step": errors.worst(party).step,
                     "excess": errors.excess(party, thresholds.of(name)),
                     "converted_ratio": errors.ratio_to(party),
                     "by_step": _floats(errors.drift.get(party, errors.errors[party])),
@@ -331,7 +359,7 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
                         for one in errors.ranking.get(party, ())
                     ],
                     "agreement": errors.agreement.get(party, Agreement()).shares(),
-                    **_histogram_json(errors.histogram.get(party)),
+                    **errors.spread.get(party, Spread()).to_json(),
                 }
                 for party in errors.errors
             },
@@ -342,12 +370,3 @@ def to_json(comparison: Comparison, thresholds: Thresholds) -> dict[str, Any]:
 
 def _floats(vector: Array) -> list[float]:
     return [float(value) for value in vector]
-
-
-def _histogram_json(counts: Array | None) -> dict[str, Any]:
-    """The bins that are not empty at either end."""
-    if counts is None or not counts.any():
-        return {}
-    first, last = int(np.argmax(counts > 0)), len(counts) - int(np.argmax(counts[::-1] > 0))
-    edges = [float(f"{edge:.4g}") for edge in HISTOGRAM[first : last + 1]]
-    return {"histogram": {"edges": edges, "counts": [int(n) for n in counts[first:last]]}}

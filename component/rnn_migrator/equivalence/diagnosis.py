@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from rnn_migrator.canonical import Array, CanonicalModel, LegacyCell
-from rnn_migrator.equivalence.cases import Case
 from rnn_migrator.equivalence.comparison import CONVERTED, Comparison, Thresholds, compare_case
+from rnn_migrator.equivalence.inputs.case import Case
 from rnn_migrator.equivalence.mistakes import EVERY, Mistake, known_mistakes, with_cells, with_fact
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 from rnn_migrator.equivalence.yardstick import Yardstick
@@ -147,14 +147,7 @@ class _Trial:
             rounded = {name: array + noise[name] for name, array in expected.items()}
             parties = {CONVERTED: one.outputs}
             total = total.merge(
-                compare_case(
-                    one.case.key,
-                    one.case.signature,
-                    expected,
-                    rounded,
-                    parties,
-                    self._thresholds,
-                )
+                compare_case(one.case, expected, rounded, parties, self._thresholds)
             )
             if total.problems:
                 return _Fit(np.inf, np.inf)
@@ -166,7 +159,8 @@ class _Trial:
 
 def _noise(yardstick: Yardstick, case: Case) -> dict[str, Array]:
     """What rounding alone does to the outputs of a case."""
-    exact, rounded = yardstick.measure(case)
+    exact = yardstick.exact(case)
+    rounded = yardstick.rounded(case, exact)
     return {name: rounded[name] - exact[name] for name in exact}
 
 
@@ -177,7 +171,9 @@ def _cut(evidence: Evidence) -> Evidence:
     def rows(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {name: array[:_ROWS] for name, array in arrays.items()}
 
-    return Evidence(dataclasses.replace(case, inputs=rows(case.inputs)), rows(evidence.outputs))
+    return Evidence(
+        dataclasses.replace(case, inputs=rows(case.inputs), rows=()), rows(evidence.outputs)
+    )
 
 
 def telling_cases(cases: Iterable[Case], count: int = 4) -> list[Case]:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, CanonicalModel
 from rnn_migrator.equivalence.agreement import Agreement
-from rnn_migrator.equivalence.cases import Case, probe_cases, recorded_case
-from rnn_migrator.equivalence.comparison import (
-    CONVERTED,
-    Comparison,
-    Thresholds,
-    compare_case,
-    to_json,
-)
-from rnn_migrator.equivalence.controls import broken_models, doubted_models
-from rnn_migrator.equivalence.diagnosis import Diagnosis, Evidence, diagnose, telling_cases
-from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
-from rnn_migrator.equivalence.oracles.formulas import Formulas
-from rnn_migrator.equivalence.yardstick import Yardstick
+from rnn_migrator.equivalence.comparison import CONVERTED, Comparison, Thresholds, to_json
+from rnn_migrator.equivalence.diagnosis import Diagnosis, diagnose, telling_cases
+from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
+from rnn_migrator.equivalence.inputs.case import Case, Material
+from rnn_migrator.equivalence.inputs.plan import find
+from rnn_migrator.equivalence.oracles import Absence, open_oracles
+from rnn_migrator.progress import Progress, silent
 from rnn_migrator.recognition.recognise import Recognition
 
 if TYPE_CHECKING:
@@ -34,144 +26,17 @@ SCHEMA = 1
 """Version of the JSON that `Evaluation.to_json` gives."""
 
 
-def plan_cases(recognition: Recognition, golden: Sequence[Path] = ()) -> list[Case]:
-    """The recorded cases and the probes for a source."""
-    recorded = [recorded_case(file, recognition.model) for file in golden]
-    return recorded + probe_cases(recognition.model)
-
-
-Witness = tuple[str, Case, Mapping[str, Array]]
-"""An oracle, the case as it saw it, and what it gave."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measurement:
-    """What was measured in any number of cases.
-
-    Attributes:
-      comparison: The converted model and the oracles against float64.
-      controls: The broken conversions against float64.
-      doubts: Other values of the assumed facts against float64, on what the oracles gave only.
-    """
-
-    comparison: Comparison = dataclasses.field(default_factory=Comparison)
-    controls: Comparison = dataclasses.field(default_factory=Comparison)
-    doubts: Comparison = dataclasses.field(default_factory=Comparison)
-
-    def merge(self, other: Measurement) -> Measurement:
-        """What was measured in the cases of both."""
-        return Measurement(
-            self.comparison.merge(other.comparison),
-            self.controls.merge(other.controls),
-            self.doubts.merge(other.doubts),
-        )
-
-
-class Evaluator:
-    """Compares one converted model with its source, case by case.
-
-    Args:
-      recognition: The source.
-      model: The converted model.
-      oracles: Who else says what the source computes.
-      thresholds: What counts as noise.
-    """
-
-    def __init__(
-        self,
-        recognition: Recognition,
-        model: Signatures,
-        oracles: Sequence[Oracle] = (),
-        thresholds: Thresholds | None = None,
-    ) -> None:
-        self._model = model
-        self._thresholds = thresholds or Thresholds()
-        self._oracles = oracles
-        # A case is compared several times; its yardstick is the same each time.
-        self._yardstick = functools.lru_cache(maxsize=4)(Yardstick(recognition.model).measure)
-        self._controls = _formulas(broken_models(recognition.model))
-        self._doubts = _formulas(doubted_models(recognition.model))
-
-    def measure(self, case: Case) -> Measurement:
-        """Runs everybody on a case."""
-        witnessed = self._witness(case)
-        controls = self._compare(case, self._parties(case, self._controls))
-        doubts = Comparison()
-        for _, adapted, given in witnessed if self._doubts else ():
-            seen = {
-                party: {name: outputs[name] for name in given}
-                for party, outputs in self._parties(adapted, self._doubts).items()
-            }
-            doubts = doubts.merge(self._compare(adapted, seen, given))
-        return Measurement(self._comparison(case, witnessed), controls, doubts)
-
-    def evidence(self, party: str, cases: Iterable[Case]) -> list[Evidence]:
-        """What a party gives in some cases, as far as it can be compared."""
-        found = []
-        for case in cases:
-            if party == CONVERTED:
-                found.append(Evidence(case, self._model(case.signature, case.inputs, case.calls)))
-            else:
-                given = [w for w in self._witness(case) if w[0] == party]
-                found += [Evidence(adapted, outputs) for _, adapted, outputs in given]
-        return found
-
-    def compare(self, case: Case) -> Comparison:
-        """Runs the converted model and the oracles on a case."""
-        return self._comparison(case, self._witness(case))
-
-    def _witness(self, case: Case) -> list[Witness]:
-        """What the oracles give; one with fixed shapes sees the case cut to them."""
-        adapted = [(oracle, oracle.adapt(case)) for oracle in self._oracles]
-        runs = [(oracle.name, fitting, oracle.run(fitting)) for oracle, fitting in adapted]
-        return [(name, fitting, given) for name, fitting, given in runs if given is not None]
-
-    def _comparison(self, case: Case, witnessed: Sequence[Witness]) -> Comparison:
-        comparison = Comparison()
-        for seen in dict.fromkeys([case, *(adapted for _, adapted, _ in witnessed)]):
-            given = {name: outputs for name, adapted, outputs in witnessed if adapted is seen}
-            converted = self._model(seen.signature, seen.inputs, seen.calls)
-            comparison = comparison.merge(self._compare(seen, {CONVERTED: converted, **given}))
-        return dataclasses.replace(comparison, cases=(case.key,))
-
-    def _parties(
-        self, case: Case, models: Mapping[str, Formulas]
-    ) -> dict[str, Mapping[str, Array]]:
-        """What models give; the reference stands in for the converted model."""
-        reference, _ = self._yardstick(case)
-        given = {
-            name: model.run(case.signature, case.inputs, case.calls)
-            for name, model in models.items()
-        }
-        return {CONVERTED: reference, **given}
-
-    def _compare(
-        self,
-        case: Case,
-        parties: Mapping[str, Mapping[str, Array]],
-        outputs: Iterable[str] | None = None,
-    ) -> Comparison:
-        """Compares outputs with the reference; all of them, or those named."""
-        reference, rounded = self._yardstick(case)
-        if outputs is not None:
-            reference = {name: reference[name] for name in outputs}
-        return compare_case(case.key, case.signature, reference, rounded, parties, self._thresholds)
-
-
-def _formulas(models: Mapping[str, CanonicalModel]) -> dict[str, Formulas]:
-    return {name: Formulas(model) for name, model in models.items()}
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
     """A judged comparison.
 
     Attributes:
       measured: What was measured in all cases.
-      sent: How many cases were to be compared.
+      sent: How many cases, parts of a data set and searches were to be compared.
       absent: Oracles that were not to be had, and why.
       assumptions: What `assumptions` gives for the source.
       thresholds: What counts as equivalent.
+      partial: Whether the user has chosen some cases only, which is no verdict on the model.
       diagnoses: The likely cause of each disagreement, where one is known.
     """
 
@@ -180,6 +45,7 @@ class Evaluation:
     absent: tuple[Absence, ...]
     assumptions: tuple[Assumption, ...]
     thresholds: Thresholds
+    partial: bool = False
     diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
@@ -229,7 +95,7 @@ class Evaluation:
     @property
     def blessed(self) -> bool:
         """Whether the model may replace the old one: equivalent, on no mere assumption."""
-        return self.equivalent and not self.unconfirmed
+        return self.equivalent and not self.unconfirmed and not self.partial
 
     @property
     def reason(self) -> str:
@@ -237,12 +103,16 @@ class Evaluation:
         if self.objections:
             likely = f"; likely {self.diagnoses[0]}" if self.diagnoses else ""
             return "not equivalent: " + self.objections[0] + likely
+        if self.partial:
+            return f"not proven: only the chosen cases ran; {self._distances()}"
         if self.unconfirmed:
             return (
                 f"not proven: {', '.join(self.unconfirmed)} assumed, which no graph, recorded "
                 "output or setting confirms; settle it with --set or --golden"
             )
-        return f"equivalent: {self._distances()}, {self.sent} cases"
+        records = sum(tally.compared for tally in self.measured.records.values())
+        also = f" and {records} records" if records else ""
+        return f"equivalent: {self._distances()}, {self.sent} cases{also}"
 
     def _distances(self) -> str:
         """How far from float64 the converted model is, and how far others are."""
@@ -255,10 +125,14 @@ class Evaluation:
         return f"at most {worst:.1e} from float64 ({text})"
 
     def _incomplete(self) -> list[str]:
-        compared = len(self.comparison.cases)
-        if compared == self.sent and self.sent:
-            return []
-        return [f"{compared} cases compared of {self.sent} sent"]
+        compared, found = len(self.measured.keys), []
+        if compared != self.sent or not self.sent:
+            found.append(f"{compared} cases compared of {self.sent} sent")
+        return found + [
+            f"{file}: {tally.compared} records compared of {tally.sent} sent"
+            for file, tally in self.measured.records.items()
+            if tally.compared != tally.sent or not tally.sent
+        ]
 
     @property
     def failing(self) -> list[str]:
@@ -304,7 +178,9 @@ class Evaluation:
         return [
             f"control {party!r} passes, so the cases cannot tell wrong from right"
             for party in self.controls.parties
-            if party != CONVERTED and self.controls.excess(party, self.thresholds) <= 1.0
+            if not self.partial
+            and party != CONVERTED
+            and self.controls.excess(party, self.thresholds) <= 1.0
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -320,7 +196,10 @@ class Evaluation:
                 {**dataclasses.asdict(found), "matches": found.matches, "text": str(found)}
                 for found in self.diagnoses
             ],
-            "cases": {"sent": self.sent, "compared": list(self.comparison.cases)},
+            "cases": {"sent": self.sent, "compared": list(self.measured.keys)},
+            "records": {
+                file: dataclasses.asdict(tally) for file, tally in self.measured.records.items()
+            },
             "thresholds": dataclasses.asdict(self.thresholds),
             "oracles": self.oracles,
             "absent_oracles": [dataclasses.asdict(absence) for absence in self.absent],
@@ -358,59 +237,79 @@ def assumptions(recognition: Recognition) -> tuple[Assumption, ...]:
     return tuple(Assumption(*assumed, tuple(where)) for assumed, where in layers.items())
 
 
-def judge(
-    recognition: Recognition,
-    measured: Measurement,
-    sent: int,
-    absent: Sequence[Absence],
-    thresholds: Thresholds,
-) -> Evaluation:
-    """Puts a verdict together from what was measured."""
-    return Evaluation(measured, sent, tuple(absent), assumptions(recognition), thresholds)
-
-
 def evaluate(
     recognition: Recognition,
     model: Signatures,
-    cases: Sequence[Case],
+    materials: Sequence[Material],
     thresholds: Thresholds | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
+    partial: bool = False,
 ) -> Evaluation:
     """Evaluates a converted model in this process.
 
     Args:
       recognition: The source.
       model: The converted model.
-      cases: What to compare on.
+      materials: What to compare on.
       thresholds: What counts as equivalent.
       progress: Told the key of each case before it runs.
+      partial: Whether that is not all there is.
+
+    Raises:
+      MigrationError: Inputs cannot be read, or do not fit the model.
     """
     thresholds = thresholds or Thresholds()
-    oracles, absent = open_oracles(recognition, cases)
+    oracles, absent = open_oracles(recognition, materials)
     evaluator = Evaluator(recognition, model, oracles, thresholds)
     measured = Measurement()
     try:
-        for case in cases:
-            progress(case.key)
-            measured = measured.merge(evaluator.measure(case))
-        verdict = judge(recognition, measured, len(cases), absent, thresholds)
-        return explain(verdict, recognition, evaluator, cases, progress)
+        for index, material in enumerate(materials):
+            share = index / len(materials)
+            measured = measured.merge(
+                evaluator.measure(material, functools.partial(progress, share=share))
+            )
+        assumed = assumptions(recognition)
+        verdict = Evaluation(measured, len(materials), tuple(absent), assumed, thresholds, partial)
+        return explain(verdict, recognition, evaluator, materials, progress)
     finally:
         for oracle in oracles:
             oracle.close()
+
+
+_WORST_RECORDS = 2
 
 
 def explain(
     verdict: Evaluation,
     recognition: Recognition,
     evaluator: Evaluator,
-    cases: Sequence[Case],
-    progress: Callable[[str], None] = lambda text: None,
+    materials: Sequence[Material],
+    progress: Progress = silent,
 ) -> Evaluation:
-    """The verdict with the likely cause of each disagreement."""
+    """The verdict with the likely cause of each disagreement.
+
+    Args:
+      verdict: The verdict.
+      recognition: The source.
+      evaluator: What measured.
+      materials: What it was given.
+      progress: Told what is looked for.
+    """
     found = []
     for party in verdict.failing:
         progress(f"looking for what is wrong with {party}")
-        evidence = evaluator.evidence(party, telling_cases(cases))
+        cases = _telling(recognition, materials, verdict.comparison.worst_keys(party))
+        evidence = evaluator.evidence(party, cases)
         found.append(diagnose(recognition.model, party, evidence, verdict.thresholds))
     return dataclasses.replace(verdict, diagnoses=tuple(one for one in found if one))
+
+
+def _telling(
+    recognition: Recognition, materials: Sequence[Material], worst: Sequence[str]
+) -> list[Case]:
+    """The worst records and searched inputs, and other cases that much can be told from."""
+    given = [material for material in materials if isinstance(material, Case)]
+    known = {case.key for case in given}
+    others = (find(key, materials, recognition.model) for key in worst if key not in known)
+    records = [case for case in others if case is not None]
+    return records[:_WORST_RECORDS] + telling_cases(given)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnn_migrator.canonical import Array, CanonicalModel
-from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.inputs.case import Case
 from rnn_migrator.equivalence.oracles.formulas import Formulas
 
 Outputs = Mapping[str, Array]
@@ -28,13 +28,14 @@ class Yardstick:
         self._exact = Formulas(model)
         self._rounded = [Formulas(model, np.float32, disturbed=flag) for flag in (False, True)]
 
-    def measure(self, case: Case) -> tuple[Outputs, Outputs]:
-        """The outputs in float64, and in float32 as far off as rounding has put them."""
-        exact, one, other = (
-            formulas.run(case.signature, case.inputs, case.calls)
-            for formulas in (self._exact, *self._rounded)
-        )
-        return exact, {name: _farther(exact[name], one[name], other[name]) for name in exact}
+    def exact(self, case: Case) -> Outputs:
+        """The outputs in float64."""
+        return self._exact.run(case.signature, case.inputs, case.calls)
+
+    def rounded(self, case: Case, exact: Outputs) -> Outputs:
+        """The outputs in float32 as far from the exact ones as rounding has put them."""
+        one, other = (run.run(case.signature, case.inputs, case.calls) for run in self._rounded)
+        return {name: _farther(exact[name], one[name], other[name]) for name in exact}
 
 
 def _farther(exact: Array, one: Array, other: Array) -> Array:

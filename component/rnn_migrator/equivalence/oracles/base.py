@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 from rnn_migrator.canonical import Array
-from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.inputs.case import Case, Material
 from rnn_migrator.errors import MigrationError
 from rnn_migrator.recognition.recognise import Recognition
 
@@ -26,7 +26,7 @@ class Oracle(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> Oracle:
+    def open(cls, recognition: Recognition, materials: Sequence[Material]) -> Oracle:
         """Makes the oracle ready for a source.
 
         Raises:
@@ -65,14 +65,14 @@ def register(cls: OracleClass) -> OracleClass:
 
 
 def open_oracles(
-    recognition: Recognition, cases: Sequence[Case]
+    recognition: Recognition, materials: Sequence[Material]
 ) -> tuple[list[Oracle], list[Absence]]:
     """Every oracle that is to be had for a source, strongest first, and why others are not."""
     opened: list[Oracle] = []
     absent: list[Absence] = []
     for oracle in sorted(_REGISTRY, key=lambda cls: cls.rank):
         try:
-            opened.append(oracle.open(recognition, cases))
+            opened.append(oracle.open(recognition, materials))
         except MigrationError as e:
             problem = e.problems[0]
             absent.append(Absence(oracle.name, f"{problem.received} ({problem.where})"))

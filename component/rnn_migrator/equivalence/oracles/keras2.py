@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnn_migrator.canonical import Array, CellKind, RecurrentLayer
-from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.inputs.case import Case, Material
 from rnn_migrator.equivalence.oracles.base import Oracle, register
 from rnn_migrator.errors import Problem, UnsupportedError
 from rnn_migrator.layouts.heads import HEADS
@@ -41,7 +41,7 @@ class Keras2(Oracle):
         self._recognition = recognition
 
     @classmethod
-    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> Keras2:
+    def open(cls, recognition: Recognition, materials: Sequence[Material]) -> Keras2:
         """See `Oracle.open`."""
         artifact = recognition.artifact
         if artifact.model_config is None:

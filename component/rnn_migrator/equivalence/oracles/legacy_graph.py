@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rnn_migrator.canonical import Array
-from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.inputs.case import Case, Material
 from rnn_migrator.equivalence.legacy_session import LegacyLoop
 from rnn_migrator.equivalence.oracles.base import Oracle, register
 from rnn_migrator.errors import Problem, UnsupportedError
@@ -26,7 +26,7 @@ class LegacyGraphRun(Oracle):
         self._loop = loop
 
     @classmethod
-    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> LegacyGraphRun:
+    def open(cls, recognition: Recognition, materials: Sequence[Material]) -> LegacyGraphRun:
         """See `Oracle.open`."""
         found = recognition.legacy_graph
         if found is None:
@@ -52,7 +52,8 @@ class LegacyGraphRun(Oracle):
             inputs["inputs"] = _resize(inputs["inputs"].swapaxes(0, 1), steps).swapaxes(0, 1)
         if "sequence_length" in inputs:
             inputs["sequence_length"] = np.minimum(inputs["sequence_length"], np.int32(steps))
-        return dataclasses.replace(case, inputs=inputs, expected=None)
+        rows = tuple(case.rows[row % len(case.rows)] for row in range(batch) if case.rows)
+        return dataclasses.replace(case, inputs=inputs, expected=None, rows=rows)
 
     def run(self, case: Case) -> Mapping[str, Array] | None:
         """See `Oracle.run`."""
@@ -63,9 +64,22 @@ class LegacyGraphRun(Oracle):
                 return None
             results = self._loop.run(x[:, None], None, inputs)
             return {**results, "outputs": results["outputs"][:, 0]}
-        if lengths is not None and not self._loop.accepts_lengths:
-            return None
-        return self._loop.run(x, lengths)
+        if lengths is None or self._loop.accepts_lengths:
+            return self._loop.run(x, lengths)
+        return None if self._loop.fixed_time else self._run_by_length(x, lengths)
+
+    def _run_by_length(self, x: Array, lengths: Array) -> dict[str, Array] | None:
+        """What a graph gives that takes no lengths: sequences of each length by themselves."""
+        total: dict[str, Array] = {}
+        for length in np.unique(lengths):
+            [rows] = np.nonzero(lengths == length)
+            batch = np.resize(rows, self._loop.fixed_batch or len(rows))
+            for name, array in self._loop.run(x[batch, :length], None).items():
+                shape = x.shape[:2] if name == "outputs" else x.shape[:1]
+                whole = total.setdefault(name, np.zeros((*shape, array.shape[-1]), array.dtype))
+                place = (rows, slice(length)) if name == "outputs" else (rows,)
+                whole[place] = array[: len(rows)]
+        return total
 
     def close(self) -> None:
         """See `Oracle.close`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rnn_migrator.canonical import Array
-from rnn_migrator.equivalence.cases import Case
+from rnn_migrator.equivalence.inputs.case import Case, Material
 from rnn_migrator.equivalence.oracles.base import Oracle, register
 from rnn_migrator.errors import Problem, UnsupportedError
 from rnn_migrator.recognition.recognise import Recognition
@@ -19,9 +19,9 @@ class Recorded(Oracle):
     rank = 0
 
     @classmethod
-    def open(cls, recognition: Recognition, cases: Sequence[Case]) -> Recorded:
+    def open(cls, recognition: Recognition, materials: Sequence[Material]) -> Recorded:
         """See `Oracle.open`."""
-        if any(case.expected is not None for case in cases):
+        if any(isinstance(one, Case) and one.expected is not None for one in materials):
             return cls()
         raise UnsupportedError(
             Problem(

@@ -18,7 +18,7 @@ from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.readers import content_digest
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.artifacts import LegacyModel
-from rnn_migrator.tfx_components.evaluator.executor import Executor
+from rnn_migrator.tfx_components.evaluator.executor import DataOptions, Executor
 from rnn_migrator.version import converter_version
 
 
@@ -27,12 +27,15 @@ class EquivalenceEvaluatorSpec(ComponentSpec):
 
     PARAMETERS: ClassVar[dict[str, Any]] = {
         keys.GOLDEN: ExecutionParameter(type=str),
+        keys.DATA: ExecutionParameter(type=str),
         keys.THRESHOLDS: ExecutionParameter(type=str),
         keys.CONVERTER_VERSION: ExecutionParameter(type=str),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
         keys.LEGACY_MODEL: ChannelParameter(type=LegacyModel),
         keys.MODEL: ChannelParameter(type=standard_artifacts.Model),
+        keys.EXAMPLES: ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        keys.SCHEMA: ChannelParameter(type=standard_artifacts.Schema, optional=True),
     }
     OUTPUTS: ClassVar[dict[str, Any]] = {
         keys.BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -56,6 +59,9 @@ class EquivalenceEvaluator(BaseBeamComponent):
         model: BaseChannel,
         golden: Sequence[Path] = (),
         thresholds: Thresholds | None = None,
+        examples: BaseChannel | None = None,
+        schema: BaseChannel | None = None,
+        data: DataOptions | None = None,
     ) -> None:
         """Makes the component.
 
@@ -66,6 +72,9 @@ class EquivalenceEvaluator(BaseBeamComponent):
             property too, so that a cached verdict is not taken for other recordings.
           thresholds: What counts as equivalent. They travel as JSON: ML Metadata keeps six
             decimals of a number.
+          examples: Channel of `Examples`: a data set of tf.Example or tf.SequenceExample.
+          schema: Channel of `Schema`, which may say what features the model's inputs are.
+          data: How the data set is read, and where to search for the worst input.
         """
         recorded = [{"path": str(file), "sha256": content_digest((file,))} for file in golden]
         spec = EquivalenceEvaluatorSpec(
@@ -73,7 +82,10 @@ class EquivalenceEvaluator(BaseBeamComponent):
             model=model,
             blessing=Channel(type=standard_artifacts.ModelBlessing),
             evaluation=Channel(type=standard_artifacts.ModelEvaluation),
+            examples=examples,
+            schema=schema,
             golden=json.dumps(recorded),
+            data=json.dumps(dataclasses.asdict(data or DataOptions())),
             thresholds=json.dumps(dataclasses.asdict(thresholds or Thresholds())),
             converter_version=converter_version(),
         )
