@@ -15,6 +15,7 @@ from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.equivalence.evaluation import Evaluation, assumptions
 from rnn_migrator.equivalence.evaluator import Measurement
 from rnn_migrator.equivalence.inputs.plan import Inputs
+from rnn_migrator.equivalence.oracles import Attendance
 from rnn_migrator.keras_model.build import build_model
 from rnn_migrator.keras_model.export import save
 from rnn_migrator.keras_model.targets import Target
@@ -77,7 +78,7 @@ def judge(
 ) -> Evaluation:
     """The verdict on what was measured."""
     assumed = assumptions(recognition)
-    return Evaluation(measured, sent, (), assumed, thresholds or Thresholds())
+    return Evaluation(measured, sent, Attendance(), assumed, thresholds or Thresholds())
 
 
 def check_answers(

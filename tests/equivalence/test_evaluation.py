@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,9 +271,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     return Inputs((), Examples((str(file),), {"inputs": "x"}, batch=16))
 
 
-def judged(model: Any, data: Inputs) -> Evaluation:
+def judged(model: Any, data: Inputs, only: Sequence[str] = ()) -> Evaluation:
+    """Without a search for what is wrong, which takes its time."""
     recognition = LAB[LAB_STACK].recognition
-    return evaluate(recognition, model, data.materials(recognition.model))
+    evaluator, total = Evaluator(recognition, model), Measurement()
+    plan = chosen(only, data.materials(recognition.model), recognition.model)
+    for material in plan:
+        total = total.merge(evaluator.measure(material))
+    return dataclasses.replace(judge(recognition, total, len(plan)), partial=bool(only))
 
 
 def test_a_right_conversion_on_a_data_set(data: Inputs) -> None:
@@ -306,20 +311,16 @@ def test_what_only_the_data_set_shows(data: Inputs) -> None:
     assert not found.equivalent
     [key] = found.comparison.worst_keys(CONVERTED)[:1]
     assert re.fullmatch(r"eval\.tfrecord#\d+", key)
-    given = data.materials(recognition.model)
-    again = evaluate(recognition, model, chosen([key], given, recognition.model), partial=True)
+    again = judged(model, data, [key])
     worst = again.comparison.worst_error(CONVERTED)
     assert worst.case == key
     assert worst.error == pytest.approx(found.comparison.worst_error(CONVERTED).error, rel=1e-3)
     fine = next(f"eval.tfrecord#{n}" for n in range(200) if f"eval.tfrecord#{n}" != key)
-    few = chosen([fine], given, recognition.model)
-    assert evaluate(recognition, model, few, partial=True).equivalent
+    assert judged(model, data, [fine]).equivalent
 
 
 def test_chosen_cases_are_no_verdict(data: Inputs) -> None:
-    recognition = LAB[LAB_STACK].recognition
-    few = chosen(["eval.tfrecord#3"], data.materials(recognition.model), recognition.model)
-    found = evaluate(recognition, converted(LAB_STACK), few, partial=True)
+    found = judged(converted(LAB_STACK), data, ["eval.tfrecord#3"])
     assert found.equivalent
     assert not found.blessed
     assert found.reason.startswith("not proven: only the chosen cases ran")
@@ -405,13 +406,12 @@ def test_a_search_finds_what_probes_do_not(tmp_path: Path) -> None:
         return {name: array + np.float32(1e-3 * flat) for name, array in outputs.items()}
 
     assert evaluate(recognition, off, materials(recognition)).equivalent
-    plan = Inputs(search=SearchSpace({"inputs": (-2.0, 2.0)})).materials(recognition.model)
-    found = evaluate(recognition, off, plan)
+    space = Inputs(search=SearchSpace({"inputs": (-2.0, 2.0)}))
+    found = judged(off, space)
     assert not found.equivalent
     [key] = found.comparison.worst_keys(CONVERTED)[:1]
     assert key.startswith("search: ")
-    again = evaluate(recognition, off, chosen([key], plan, recognition.model), partial=True)
-    assert not again.equivalent
+    assert not judged(off, space, [key]).equivalent
 
 
 # Refusals of the verdict itself

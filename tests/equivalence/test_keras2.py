@@ -313,8 +313,8 @@ def test_no_keras_model_no_oracle() -> None:
     recognition = LAB["tf1_basic_lstm_fb1"].recognition
     with pytest.raises(UnsupportedError, match="not a Keras model"):
         Keras2.open(recognition, [])
-    _, absent = open_oracles(recognition, [])
-    assert Keras2.name in [absence.name for absence in absent]
+    _, attendance = open_oracles(recognition, [])
+    assert Keras2.name in [absence.name for absence in attendance.absent]
 
 
 def test_a_file_that_keras_2_cannot_load_is_no_error(tmp_path: Path) -> None:

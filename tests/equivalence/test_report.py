@@ -54,6 +54,8 @@ def document() -> dict[str, Any]:
         "cases": {"sent": 2, "compared": ["ordinary", "long"]},
         "thresholds": {"factor": 8.0, "floor": 1e-6},
         "oracles": ["legacy graph"],
+        "records": {"eval.tfrecord": {"sent": 1200, "compared": 1200}},
+        "coverage": {"legacy graph": {"covers": "its while loops", "numbers": 123456}},
         "absent_oracles": [{"name": "Keras 2 (tf_keras)", "reason": "not a Keras model"}],
         "outputs": {"serving_default/outputs": output(), "serving_default/h_0": output(1)},
         "controls": {"gates swapped": {"error": 1.5, "excess": 1.5e6}},
@@ -404,18 +406,26 @@ def test_worst_cases_are_listed_furthest_first(
     assert text.index("broken") < text.index("saturating") < text.index("ragged")
 
 
-@pytest.mark.parametrize("place", ["output", "party"])
-def test_histogram_and_agreement_are_shown(
-    document: Any, conversion: Any, tmp_path: Path, place: str
-) -> None:
-    errors = document["outputs"]["serving_default/outputs"]
-    holder = errors if place == "output" else errors["parties"]["legacy graph"]
-    holder["histogram"] = {"edges": [0.0, 1e-9, 1e-8, "inf"], "counts": [3, 100, 2]}
-    holder["agreement"] = {"argmax": 0.999996, "top_2": 1 - 1e-9, "top_5": 1.0}
+def test_how_errors_are_spread_is_shown(document: Any, conversion: Any, tmp_path: Path) -> None:
+    parties = document["outputs"]["serving_default/outputs"]["parties"]
+    for party, median in (("converted model", 1.5e-8), ("legacy graph", 2.5e-8)):
+        counts = {"edges": [0.0, 1e-9, 1e-8, "inf"], "counts": [3, 100, 2]}
+        parties[party] |= {"histogram": counts, "quantiles": {"0.5": median, "0.999": 1e-7}}
+    parties["legacy graph"]["agreement"] = {"argmax": 0.999996, "top_2": 1 - 1e-9, "top_5": 1.0}
+    parties["legacy graph"]["converted_ratio"] = 0.67
     report = page(document, conversion, tmp_path)
     assert report.tags["svg"] == 3
     assert any("Histogram" in label and "105" in label for label in report.values("aria-label"))
+    assert "1.50e-08" in report.text
+    assert "2.50e-08" in report.text
     assert "argmax 99.9996 %, top 2 > 99.9999 %, top 5 100 %" in report.text
+    assert "0.67 × that of legacy graph" in report.text
+
+
+def test_what_was_compared_is_shown(document: Any, conversion: Any, tmp_path: Path) -> None:
+    text = page(document, conversion, tmp_path).text
+    assert "Records of eval.tfrecord 1200 of 1200 compared" in text
+    assert "legacy graph its while loops 123,456" in text
 
 
 def test_the_documents_are_left_as_they_were(

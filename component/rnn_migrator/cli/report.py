@@ -154,6 +154,10 @@ def print_evaluation(document: Mapping[str, Any]) -> None:
         cells = [_error(entry["parties"].get(party)) for party in _parties(document)]
         table.add_row(name, *cells, f"{entry['rounding']:.1e}", f"{entry['bound']:.1e}")
     output.print(table)
+    for file, tally in document["records"].items():
+        output.print(f"{escape(file)}: {tally['compared']:,} of {tally['sent']:,} records compared")
+    for name, one in document["coverage"].items():
+        output.print(f"{name}: {escape(one['covers'])}; {one['numbers']:,} numbers", style="dim")
     for absence in document["absent_oracles"]:
         output.print(f"Not to be had: {absence['name']}: {escape(absence['reason'])}", style="dim")
     controls = _table(

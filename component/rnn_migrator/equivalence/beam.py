@@ -27,7 +27,7 @@ from rnn_migrator.equivalence.evaluation import (
 from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
 from rnn_migrator.equivalence.inputs.case import Material
 from rnn_migrator.equivalence.inputs.plan import Inputs
-from rnn_migrator.equivalence.oracles import Absence, Oracle, open_oracles
+from rnn_migrator.equivalence.oracles import Attendance, Oracle, open_oracles
 from rnn_migrator.errors import MigrationError, NotEquivalentError, Problem, UsageError
 from rnn_migrator.files import read_json, write_json
 from rnn_migrator.keras_model.targets import Target
@@ -135,13 +135,13 @@ class Stretch:
       first: Index of the first one.
       stop: One more than the index of the last.
       measured: What it was.
-      absent: Oracles that were not to be had.
+      attendance: Which oracles took part.
     """
 
     first: int = 0
     stop: int = 0
     measured: Measurement = dataclasses.field(default_factory=Measurement)
-    absent: tuple[Absence, ...] = ()
+    attendance: Attendance = dataclasses.field(default_factory=Attendance)
 
     def merge(self, later: Stretch) -> Stretch:
         """The stretch that begins with this one and ends with the later one."""
@@ -149,7 +149,7 @@ class Stretch:
             self.first,
             later.stop,
             self.measured.merge(later.measured),
-            tuple(dict.fromkeys(self.absent + later.absent)),
+            self.attendance.merge(later.attendance),
         )
 
 
@@ -163,9 +163,8 @@ class _Parties:
         self._materials = job.inputs.materials(self._recognition.model)
         target = Target(read_conversion(Path(job.output))["target"])
         model = open_converted(Path(job.output), target, self._recognition.model)
-        oracles, absent = open_oracles(self._recognition, self._materials)
+        oracles, self._attendance = open_oracles(self._recognition, self._materials)
         self._evaluator = Evaluator(self._recognition, model, oracles, job.thresholds)
-        self._absent = tuple(absent)
         # Runners call from several threads; nobody promises that an oracle stands that.
         self._lock = threading.Lock()
         weakref.finalize(self, _close, oracles)
@@ -173,7 +172,7 @@ class _Parties:
     def compare(self, index: int, material: Material) -> Stretch:
         with self._lock:
             measured = self._evaluator.measure(material)
-        return Stretch(index, index + 1, measured, self._absent)
+        return Stretch(index, index + 1, measured, self._attendance)
 
     def explain(self, verdict: Evaluation) -> Evaluation:
         with self._lock:
@@ -248,7 +247,7 @@ class _Verdict:
         evaluation = Evaluation(
             stretch.measured,
             self.sent,
-            stretch.absent,
+            stretch.attendance,
             self.assumptions,
             self.job.thresholds,
         )

@@ -213,6 +213,10 @@ class Comparison:
             worst = _worse(worst, errors.worst(party))
         return worst
 
+    def numbers(self, party: str) -> int:
+        """How many numbers of a party were compared."""
+        return sum(e.spread[party].count for e in self.outputs.values() if party in e.spread)
+
     def worst_keys(self, party: str) -> list[str]:
         """The cases or records in which a party is worst, over all outputs."""
         every = [one for errors in self.outputs.values() for one in errors.ranking.get(party, ())]

@@ -15,7 +15,7 @@ from rnn_migrator.equivalence.diagnosis import Diagnosis, diagnose, telling_case
 from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
 from rnn_migrator.equivalence.inputs.case import Case, Material
 from rnn_migrator.equivalence.inputs.plan import find
-from rnn_migrator.equivalence.oracles import Absence, open_oracles
+from rnn_migrator.equivalence.oracles import Attendance, open_oracles
 from rnn_migrator.progress import Progress, silent
 from rnn_migrator.recognition.recognise import Recognition
 
@@ -33,7 +33,7 @@ class Evaluation:
     Attributes:
       measured: What was measured in all cases.
       sent: How many cases, parts of a data set and searches were to be compared.
-      absent: Oracles that were not to be had, and why.
+      attendance: Which oracles took part.
       assumptions: What `assumptions` gives for the source.
       thresholds: What counts as equivalent.
       partial: Whether the user has chosen some cases only, which is no verdict on the model.
@@ -42,7 +42,7 @@ class Evaluation:
 
     measured: Measurement
     sent: int
-    absent: tuple[Absence, ...]
+    attendance: Attendance
     assumptions: tuple[Assumption, ...]
     thresholds: Thresholds
     partial: bool = False
@@ -183,6 +183,13 @@ class Evaluation:
             and self.controls.excess(party, self.thresholds) <= 1.0
         ]
 
+    def _coverage(self) -> dict[str, Any]:
+        """What each oracle that took part runs, and how many numbers it gave."""
+        return {
+            name: {"covers": covers, "numbers": self.comparison.numbers(name)}
+            for name, covers in self.attendance.covers.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON values, the content of `evaluation.json`."""
         return {
@@ -202,7 +209,8 @@ class Evaluation:
             },
             "thresholds": dataclasses.asdict(self.thresholds),
             "oracles": self.oracles,
-            "absent_oracles": [dataclasses.asdict(absence) for absence in self.absent],
+            "coverage": self._coverage(),
+            "absent_oracles": [dataclasses.asdict(one) for one in self.attendance.absent],
             "outputs": to_json(self.comparison, self.thresholds),
             "controls": {
                 name: {
@@ -259,7 +267,7 @@ def evaluate(
       MigrationError: Inputs cannot be read, or do not fit the model.
     """
     thresholds = thresholds or Thresholds()
-    oracles, absent = open_oracles(recognition, materials)
+    oracles, attendance = open_oracles(recognition, materials)
     evaluator = Evaluator(recognition, model, oracles, thresholds)
     measured = Measurement()
     try:
@@ -269,14 +277,11 @@ def evaluate(
                 evaluator.measure(material, functools.partial(progress, share=share))
             )
         assumed = assumptions(recognition)
-        verdict = Evaluation(measured, len(materials), tuple(absent), assumed, thresholds, partial)
+        verdict = Evaluation(measured, len(materials), attendance, assumed, thresholds, partial)
         return explain(verdict, recognition, evaluator, materials, progress)
     finally:
         for oracle in oracles:
             oracle.close()
-
-
-_WORST_RECORDS = 2
 
 
 def explain(
@@ -307,9 +312,9 @@ def explain(
 def _telling(
     recognition: Recognition, materials: Sequence[Material], worst: Sequence[str]
 ) -> list[Case]:
-    """The worst records and searched inputs, and other cases that much can be told from."""
+    """The worst record or searched input, and other cases that much can be told from."""
     given = [material for material in materials if isinstance(material, Case)]
     known = {case.key for case in given}
     others = (find(key, materials, recognition.model) for key in worst if key not in known)
     records = [case for case in others if case is not None]
-    return records[:_WORST_RECORDS] + telling_cases(given)
+    return telling_cases(records, 1) + telling_cases(given)

@@ -8,12 +8,14 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
+
+from rnn_migrator.equivalence.comparison import CONVERTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -225,23 +227,16 @@ def _outputs(outputs: Json, curves: Mapping[str, _Curves]) -> list[dict[str, Any
             "json": output,
             "curves": curves[name],
             "plot": _error_plot(name, curves[name], f"errors {number}"),
-            "histograms": list(_histograms(name, output, number)),
-            "agreements": list(_measured("agreement", output)),
+            "histogram": _histogram(name, output, number),
         }
         for number, (name, output) in enumerate(outputs.items(), 1)
     ]
 
 
-def _measured(key: str, output: Json) -> Iterator[tuple[str, Any]]:
-    """What there is under a key that an output or any of its parties may have."""
-    for holder, values in {"": output, **output["parties"]}.items():
-        if values.get(key):
-            yield holder, values[key]
-
-
-def _histograms(name: str, output: Json, number: int) -> Iterator[tuple[str, _Plot]]:
-    for index, (holder, histogram) in enumerate(_measured("histogram", output)):
-        yield holder, _histogram_plot(name, histogram, f"histogram {number} {index}")
+def _histogram(name: str, output: Json, number: int) -> _Plot | None:
+    """Of the converted model's errors."""
+    histogram = output["parties"].get(CONVERTED, {}).get("histogram")
+    return histogram and _histogram_plot(name, histogram, f"histogram {number}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -55,6 +55,11 @@ class Spread:
             sketch.add(size, count)
         return cls(histogram.astype(np.int64), sketch)
 
+    @property
+    def count(self) -> int:
+        """How many errors there are."""
+        return int(self.histogram.sum())
+
     def merge(self, other: Spread) -> Spread:
         """The errors of both."""
         sketch = _sketch()

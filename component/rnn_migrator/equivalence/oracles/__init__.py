@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from rnn_migrator.equivalence.oracles.base import Absence, Oracle, open_oracles
+from rnn_migrator.equivalence.oracles.base import Absence, Attendance, Oracle, open_oracles
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["Absence", "Oracle", "open_oracles"]
+__all__ = ["Absence", "Attendance", "Oracle", "open_oracles"]

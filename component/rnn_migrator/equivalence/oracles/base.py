@@ -19,10 +19,12 @@ class Oracle(abc.ABC):
     Attributes:
       name: Name in reports.
       rank: Strongest first.
+      covers: What of the legacy model it runs, in words.
     """
 
     name: ClassVar[str]
     rank: ClassVar[int]
+    covers: str
 
     @classmethod
     @abc.abstractmethod
@@ -64,10 +66,28 @@ def register(cls: OracleClass) -> OracleClass:
     return cls
 
 
+@dataclasses.dataclass(frozen=True)
+class Attendance:
+    """Which oracles took part.
+
+    Attributes:
+      covers: What each runs of the legacy model, by name, strongest first.
+      absent: Those that were not to be had, and why.
+    """
+
+    covers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    absent: tuple[Absence, ...] = ()
+
+    def merge(self, other: Attendance) -> Attendance:
+        """Of several workers."""
+        absent = dict.fromkeys(self.absent + other.absent)
+        return Attendance({**self.covers, **other.covers}, tuple(absent))
+
+
 def open_oracles(
     recognition: Recognition, materials: Sequence[Material]
-) -> tuple[list[Oracle], list[Absence]]:
-    """Every oracle that is to be had for a source, strongest first, and why others are not."""
+) -> tuple[list[Oracle], Attendance]:
+    """Every oracle that is to be had for a source, strongest first, and who they are."""
     opened: list[Oracle] = []
     absent: list[Absence] = []
     for oracle in sorted(_REGISTRY, key=lambda cls: cls.rank):
@@ -76,4 +96,4 @@ def open_oracles(
         except MigrationError as e:
             problem = e.problems[0]
             absent.append(Absence(oracle.name, f"{problem.received} ({problem.where})"))
-    return opened, absent
+    return opened, Attendance({one.name: one.covers for one in opened}, tuple(absent))

@@ -39,6 +39,7 @@ class Keras2(Oracle):
     def __init__(self, model: Any, recognition: Recognition) -> None:
         self._model = model
         self._recognition = recognition
+        self.covers = f"the whole model, by tf_keras {_version()} from the source's own config"
 
     @classmethod
     def open(cls, recognition: Recognition, materials: Sequence[Material]) -> Keras2:
@@ -72,6 +73,12 @@ class Keras2(Oracle):
             results = self._model(inputs if len(inputs) > 1 else inputs[0], training=False)
         results = results if isinstance(results, list | tuple) else [results]
         return {name: r.numpy() for name, r in zip(model.outputs, results, strict=True)}
+
+
+def _version() -> str:
+    import tf_keras
+
+    return str(tf_keras.__version__)
 
 
 _UNLOADABLE = (ValueError, TypeError, KeyError, AttributeError, OSError, NotImplementedError)

@@ -24,6 +24,7 @@ class LegacyGraphRun(Oracle):
 
     def __init__(self, loop: LegacyLoop) -> None:
         self._loop = loop
+        self.covers = f"the recurrent layers: {loop.how}"
 
     @classmethod
     def open(cls, recognition: Recognition, materials: Sequence[Material]) -> LegacyGraphRun:

@@ -17,6 +17,7 @@ class Recorded(Oracle):
 
     name = "recorded outputs"
     rank = 0
+    covers = "what the original framework gave for the inputs that were recorded with it"
 
     @classmethod
     def open(cls, recognition: Recognition, materials: Sequence[Material]) -> Recorded:
