@@ -406,7 +406,7 @@ def test_a_search_finds_what_probes_do_not(tmp_path: Path) -> None:
         return {name: array + np.float32(1e-3 * flat) for name, array in outputs.items()}
 
     assert evaluate(recognition, off, materials(recognition)).equivalent
-    space = Inputs(search=SearchSpace({"inputs": (-2.0, 2.0)}))
+    space = Inputs(search=SearchSpace({"inputs": (-2.0, 2.0)}, tries=120))
     found = judged(off, space)
     assert not found.equivalent
     [key] = found.comparison.worst_keys(CONVERTED)[:1]

@@ -226,7 +226,7 @@ class Comparison:
 def compare_case(
     case: Case,
     reference: Mapping[str, Array],
-    rounded: Mapping[str, Array],
+    rounded: Mapping[str, Array] | None,
     parties: Mapping[str, Mapping[str, Array]],
     thresholds: Thresholds | None = None,
 ) -> Comparison:
@@ -235,7 +235,7 @@ def compare_case(
     Args:
       case: Which one it is.
       reference: Outputs in float64.
-      rounded: The same formulas in float32.
+      rounded: The same formulas in float32; None where it does not matter.
       parties: Outputs by party; an oracle may know fewer outputs than the reference.
       thresholds: What counts as noise.
     """
@@ -249,7 +249,8 @@ def compare_case(
         if not problems:
             output = f"{case.signature}/{name}"
             noisy = thresholds.of(output).noisy
-            outputs[output] = _errors(case, expected, rounded[name], given, noisy)
+            noise = None if rounded is None else rounded[name]
+            outputs[output] = _errors(case, expected, noise, given, noisy)
     return Comparison({} if problems else outputs, tuple(problems[:_MOST_PROBLEMS]))
 
 
@@ -278,12 +279,13 @@ def _incomparable(where: str, expected: Array, values: Array) -> list[str]:
 
 
 def _errors(
-    case: Case, expected: Array, rounded: Array, given: Mapping[str, Array], noisy: float
+    case: Case, expected: Array, rounded: Array | None, given: Mapping[str, Array], noisy: float
 ) -> OutputErrors:
     errors = {party: _distance(values, expected) for party, values in given.items()}
     by_row = {party: _by_row_and_step(error) for party, error in errors.items()}
     shown = {party: np.max(error, axis=0, initial=0.0) for party, error in by_row.items()}
-    rounding = np.max(_by_row_and_step(_distance(rounded, expected)), axis=0, initial=0.0)
+    noise = expected if rounded is None else rounded
+    rounding = np.max(_by_row_and_step(_distance(noise, expected)), axis=0, initial=0.0)
     scale = float(np.max(np.abs(expected), initial=0.0))
     # NaN is not noise: it stays, and is judged.
     quiet = ~(np.maximum.accumulate(rounding) > noisy * max(1.0, scale))
@@ -292,7 +294,7 @@ def _errors(
         scale=scale,
         rounding=rounding[quiet],
         errors={party: error[quiet] for party, error in shown.items()},
-        drift={ROUNDING: rounding, **shown},
+        drift={ROUNDING: rounding[: 0 if rounded is None else None], **shown},
         ranking={party: _worst_rows(case, error[:, quiet]) for party, error in by_row.items()},
         agreement=_agreements(expected, given, int(quiet.sum()), 2 * noisy),
         spread={party: Spread.of(error) for party, error in errors.items()},

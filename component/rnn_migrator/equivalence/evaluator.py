@@ -205,7 +205,7 @@ class Evaluator:
             reference = {name: reference[name] for name in outputs}
         # What is below the floor is rounding in any case: the measure of it can be spared.
         spared = not case.thorough and below_floor(case, reference, parties, self._thresholds)
-        rounded = reference if spared else self._rounded(case)
+        rounded = None if spared else self._rounded(case)
         return compare_case(case, reference, rounded, parties, self._thresholds)
 
 

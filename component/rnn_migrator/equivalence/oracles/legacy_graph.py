@@ -70,9 +70,14 @@ class LegacyGraphRun(Oracle):
         return None if self._loop.fixed_time else self._run_by_length(x, lengths)
 
     def _run_by_length(self, x: Array, lengths: Array) -> dict[str, Array] | None:
-        """What a graph gives that takes no lengths: sequences of each length by themselves."""
+        """What a graph gives that takes no lengths: sequences of each length by themselves.
+
+        Those without a step give zeros, by the definition of lengths; no graph need run on them.
+        """
+        if not lengths.any():
+            return None
         total: dict[str, Array] = {}
-        for length in np.unique(lengths):
+        for length in np.unique(lengths[lengths > 0]):
             [rows] = np.nonzero(lengths == length)
             batch = np.resize(rows, self._loop.fixed_batch or len(rows))
             for name, array in self._loop.run(x[batch, :length], None).items():
