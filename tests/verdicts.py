@@ -1,13 +1,15 @@
 """The evaluator on the lab: right conversions and wrong ones, as a table for the docs.
 
-python -m tests.verdicts             every model of the lab converted right, and those that cover
-                                     each way to build a layer converted wrong: docs/verdicts.md
-python -m tests.verdicts PART...     models with PART in their name, right and wrong; prints only
+python -m tests.verdicts             every model of the lab, right and wrong: docs/verdicts.md
+python -m tests.verdicts PART...     models with PART in their name; prints only
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
+import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +25,7 @@ from rnn_migrator.equivalence.evaluation import (
 )
 from rnn_migrator.equivalence.evaluator import Evaluator, Measurement
 from rnn_migrator.equivalence.mistakes import EVERY
-from tests.equivalence.lab import EXPORTED, LAB, LabModel, judge, materials
+from tests.equivalence.lab import DISTINCT, LAB, LabModel, judge, materials
 from tests.equivalence.mutations import Mutation, mutations
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "verdicts.md"
@@ -122,18 +124,26 @@ def _total(kinds: dict[str, list[Verdict]]) -> str:
     return f"| all mistakes | {len(wrong)} | {len(wrong) - refused} | {refused} | {share} | |"
 
 
+def verdicts_of(name: str) -> list[Verdict]:
+    """All verdicts on a model; in wrong conversions, one for each set of weights."""
+    np.seterr(all="ignore")
+    wrong = verdicts_of_mutations(LAB[name]) if name in DISTINCT else ()
+    return [verdict_of(LAB[name]), *wrong]
+
+
 def main(parts: Sequence[str]) -> None:
     """Evaluates, prints what is not as it should be, and writes the table."""
+    chosen = [name for name in LAB if not parts or any(part in name for part in parts)]
     verdicts = []
-    for name, lab in LAB.items():
-        if parts and not any(part in name for part in parts):
-            continue
-        wrong = verdicts_of_mutations(lab) if parts or name in EXPORTED else ()
-        for verdict in [verdict_of(lab), *wrong]:
-            verdicts.append(verdict)
-            if not (verdict.as_it_should and verdict.named):
-                print(f"{verdict.kind}: {verdict.model}: {verdict.excess:.2g}: {verdict.told}")
-                sys.stdout.flush()
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # a process for each core is faster
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+        for found in pool.map(verdicts_of, chosen):
+            verdicts += found
+            for verdict in found:
+                if not (verdict.as_it_should and verdict.named):
+                    print(f"{verdict.kind}: {verdict.model}: {verdict.excess:.2g}: {verdict.told}")
+                    sys.stdout.flush()
     text = table(verdicts)
     print(text)
     if not parts:
@@ -142,5 +152,4 @@ def main(parts: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="ignore")
     main(sys.argv[1:])
