@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,8 +30,8 @@ from rnn_migrator.recognition.recognise import Recognition
 if TYPE_CHECKING:
     from rnn_migrator.keras_model.reload import Signatures
 
-Witness = tuple[str, Case, Mapping[str, Array]]
-"""An oracle, the case as it saw it, and what it gave."""
+Answers = tuple[Case, Mapping[str, Mapping[str, Array]]]
+"""A case as some parties saw it, and what they gave."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Evaluator:
         self._rounded = functools.lru_cache(maxsize=4)(
             lambda case: yardstick.rounded(case, self._exact(case))
         )
+        self._aside = concurrent.futures.ThreadPoolExecutor(1)
         self._source = recognition.model
         self._controls = _formulas(broken_models(recognition.model))
         self._doubts = _formulas(doubted_models(recognition.model))
@@ -129,23 +131,51 @@ class Evaluator:
         return measured
 
     def _measure(self, case: Case) -> Measurement:
-        witnessed = self._witness(case)
+        # The formulas leave a core to TensorFlow, and both let go of Python's lock.
+        reference = self._aside.submit(self._exact, case)
+        answers = self._answers(case)
+        reference.result()
         controls = doubts = Comparison()
         if case.thorough:
             controls = self._compare(case, self._parties(case, self._controls))
-            doubts = self._doubted(witnessed)
+            doubts = self._doubted(answers)
         records = {case.file: Tally(compared=len(set(case.rows)))} if case.rows else {}
-        return Measurement((), records, self._comparison(case, witnessed), controls, doubts)
+        return Measurement((), records, self._comparison(answers), controls, doubts)
 
-    def _doubted(self, witnessed: Sequence[Witness]) -> Comparison:
+    def _answers(self, case: Case) -> list[Answers]:
+        """What everybody gives; an oracle with fixed shapes sees the case cut to them."""
+        found: dict[Case, dict[str, Mapping[str, Array]]] = {case: {}}
+        for oracle in self._oracles:
+            seen = oracle.adapt(case)
+            given = oracle.run(seen)
+            if given is not None:
+                found.setdefault(seen, {})[oracle.name] = given
+        return [
+            (seen, {CONVERTED: self._model(seen.signature, seen.inputs, seen.calls), **given})
+            for seen, given in found.items()
+        ]
+
+    def _comparison(self, answers: Iterable[Answers]) -> Comparison:
+        comparison = Comparison()
+        for seen, given in answers:
+            comparison = comparison.merge(self._compare(seen, given))
+        return comparison
+
+    def _doubted(self, answers: Iterable[Answers]) -> Comparison:
         """Other values of the assumed facts, on what the oracles gave."""
         doubts = Comparison()
-        for _, adapted, given in witnessed if self._doubts else ():
-            seen = {
-                party: {name: outputs[name] for name in given}
-                for party, outputs in self._parties(adapted, self._doubts).items()
+        witnessed = (
+            (seen, outputs)
+            for seen, given in answers
+            for party, outputs in given.items()
+            if party != CONVERTED
+        )
+        for seen, outputs in witnessed if self._doubts else ():
+            parties = {
+                party: {name: values[name] for name in outputs}
+                for party, values in self._parties(seen, self._doubts).items()
             }
-            doubts = doubts.merge(self._compare(adapted, seen, given))
+            doubts = doubts.merge(self._compare(seen, parties, outputs))
         return doubts
 
     def _excess(self, case: Case) -> float:
@@ -156,32 +186,16 @@ class Evaluator:
 
     def evidence(self, party: str, cases: Iterable[Case]) -> list[Evidence]:
         """What a party gives in some cases, as far as it can be compared."""
-        found = []
-        for case in cases:
-            if party == CONVERTED:
-                found.append(Evidence(case, self._model(case.signature, case.inputs, case.calls)))
-            else:
-                given = [w for w in self._witness(case) if w[0] == party]
-                found += [Evidence(adapted, outputs) for _, adapted, outputs in given]
-        return found
+        return [
+            Evidence(seen, given[party])
+            for case in cases
+            for seen, given in self._answers(case)
+            if party in given and (party != CONVERTED or seen is case)
+        ]
 
     def compare(self, case: Case) -> Comparison:
         """Runs the converted model and the oracles on a case."""
-        return self._comparison(case, self._witness(case))
-
-    def _witness(self, case: Case) -> list[Witness]:
-        """What the oracles give; one with fixed shapes sees the case cut to them."""
-        adapted = [(oracle, oracle.adapt(case)) for oracle in self._oracles]
-        runs = [(oracle.name, fitting, oracle.run(fitting)) for oracle, fitting in adapted]
-        return [(name, fitting, given) for name, fitting, given in runs if given is not None]
-
-    def _comparison(self, case: Case, witnessed: Sequence[Witness]) -> Comparison:
-        comparison = Comparison()
-        for seen in dict.fromkeys([case, *(adapted for _, adapted, _ in witnessed)]):
-            given = {name: outputs for name, adapted, outputs in witnessed if adapted is seen}
-            converted = self._model(seen.signature, seen.inputs, seen.calls)
-            comparison = comparison.merge(self._compare(seen, {CONVERTED: converted, **given}))
-        return comparison
+        return self._comparison(self._answers(case))
 
     def _parties(
         self, case: Case, models: Mapping[str, Formulas]

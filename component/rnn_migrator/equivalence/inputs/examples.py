@@ -219,7 +219,12 @@ def _open(file: str) -> Any:
     """The records of a file, as a tf.data.Dataset."""
     import tensorflow as tf
 
-    return tf.data.TFRecordDataset(file, "GZIP" if _is_compressed(file) else "")
+    plain = tf.data.Options()  # nothing is gained by tuning what only reads
+    plain.autotune.enabled = False
+    plain.experimental_optimization.apply_default_optimizations = False
+    plain.threading.private_threadpool_size = 1
+    compression = "GZIP" if _is_compressed(file) else ""
+    return tf.data.TFRecordDataset(file, compression).with_options(plain)
 
 
 def _is_compressed(file: str) -> bool:

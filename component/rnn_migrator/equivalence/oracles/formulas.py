@@ -6,10 +6,12 @@ every comparison) or in float32 (an estimate of what rounding alone does to this
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from rnn_migrator.canonical import (
     Array,
@@ -27,6 +29,16 @@ from rnn_migrator.layouts.heads import HEADS
 
 Arrays = Mapping[str, Array]
 Mask = Array | None
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Of the library that multiplies matrices.
+
+    A step's are small: where anything else runs too, such as TensorFlow, several threads wait for
+    each other several times as long as one takes.
+    """
+    return ThreadpoolController()
 
 
 class Formulas:
@@ -59,6 +71,10 @@ class Formulas:
         Returns:
           Outputs by the names of the signature, in the dtype of this instance.
         """
+        with _threads().limit(limits=1, user_api="blas"):
+            return self._run_signature(signature, inputs, calls)
+
+    def _run_signature(self, signature: str, inputs: Arrays, calls: int) -> dict[str, Array]:
         if not self._model.bare_weights:
             self._kept = {}
             return [self._graph(self._model, inputs) for _ in range(calls)][-1]
