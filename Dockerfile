@@ -6,7 +6,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends g++
 RUN pip install --no-cache-dir uv==0.13.8
 WORKDIR /app
 COPY requirements.lock ./
-RUN uv venv /opt/venv
+RUN uv venv --no-python-downloads /opt/venv
 RUN uv pip sync --python /opt/venv --require-hashes --compile-bytecode --no-cache \
     --build-constraints requirements.lock requirements.lock
 COPY pyproject.toml README.md LICENSE ./

@@ -116,10 +116,12 @@ def _check_arguments(target: Path, image: str) -> None:
 
 def _expectations(config: MigrationConfig, target: Path, uri_of: Places) -> Compiled:
     """What the run will look for, under which URIs; all that have none are refused at once."""
-    source, output = config.source, config.output
-    artifact = open_artifact(source.path, source.architecture)
-    architecture = (source.architecture,) if source.architecture else ()
-    files = (*artifact.files, *architecture, *config.evaluation.golden)
+    source, output, data = config.source, config.output, config.evaluation.examples
+    files = [*open_artifact(source.path, source.architecture).files, *config.evaluation.golden]
+    if data is not None:
+        files += map(Path, data.examples.files)
+    optional = (source.architecture, data.schema_file if data else None)
+    files += [file for file in optional if file is not None]
     uri_of.check(source.path, *files, output.root, output.serving)
     return Compiled(
         target,

@@ -142,6 +142,36 @@ def test_beam_arguments_of_the_config_reach_the_evaluator(migration: Migration) 
     assert container(migration.compile(), "EquivalenceEvaluator")["args"][-2:] != arguments
 
 
+def _data(migration: Migration) -> dict[str, Any]:
+    """The section of the config for a data set that is written here."""
+    from tests.equivalence.inputs.records import example, sequences, write
+
+    folder = migration.folder / "data"
+    write(folder / "Split-eval" / "a.gz", (example(inputs=array) for array in sequences(9, 4)))
+    (folder / "schema.pbtxt").write_text('feature { name: "inputs" type: FLOAT }')
+    return {"examples": {"path": "data", "splits": ["eval"], "schema": "data/schema.pbtxt"}}
+
+
+def test_a_data_set_and_its_schema(migration: Migration) -> None:
+    folder = migration.folder / "data"
+    config = migration.config(evaluation=_data(migration))
+    places = [f"{migration.folder}={BUCKET}", f"{folder}=file:///mnt/data"]
+    found = compile_pipeline(config, migration.target, IMAGE, places)
+    assert found.needs["file:///mnt/data/Split-eval/a.gz"] == folder / "Split-eval" / "a.gz"
+    assert found.needs["file:///mnt/data/schema.pbtxt"] == folder / "schema.pbtxt"
+    spec = yaml.safe_load(migration.target.read_text("utf-8"))
+    executors = spec["deploymentSpec"]["executors"]
+    examples, schema = (
+        executors[f"{name}_executor"]["importer"] for name in ("Examples", "Schema")
+    )
+    assert examples["artifactUri"]["constant"] == "file:///mnt/data"
+    assert schema["artifactUri"]["constant"] == "file:///mnt/data/schema.pbtxt"
+    assert examples["metadata"]["sha256"] != schema["metadata"]["sha256"]
+    assert "title: tfx.Examples\n" in examples["typeSchema"]["instanceSchema"]
+    inputs = spec["root"]["dag"]["tasks"]["EquivalenceEvaluator"]["inputs"]["artifacts"]
+    assert inputs["examples"]["taskOutputArtifact"]["producerTask"] == "Examples"
+
+
 def test_other_bytes_give_another_spec(migration: Migration) -> None:
     first, again = migration.compile(), migration.compile()
     assert again == first
@@ -247,6 +277,14 @@ def weights(saved_model: Path) -> dict[str, str]:
     return {name: array_digest(reader.get_tensor(name)) for name in names}
 
 
+def evaluation(run: Run, cluster: Cluster) -> dict[str, Any]:
+    """The `evaluation.json` of a run."""
+    [artifact] = run.outputs["EquivalenceEvaluator"]["artifacts"]["evaluation"]["artifacts"]
+    folder = cluster.path(artifact["uri"])
+    assert {file.name for file in folder.iterdir()} == {"evaluation.json", "report.html"}
+    return json.loads((folder / "evaluation.json").read_text("utf-8"))
+
+
 def metadata(run: Run, task: str, key: str) -> dict[str, Any]:
     [artifact] = run.outputs[task]["artifacts"][key]["artifacts"]
     return artifact["metadata"]
@@ -269,11 +307,7 @@ def test_the_model_is_that_of_the_local_run(project: Path, tmp_path: Path, kind:
     links = [link["targets"] for link in local.conversion["tensors"]]
     assert {*weights(destination).values()} == {d for link in links for d in link.values()}
 
-    [evaluation] = run.outputs["EquivalenceEvaluator"]["artifacts"]["evaluation"]["artifacts"]
-    document = json.loads((cluster.path(evaluation["uri"]) / "evaluation.json").read_text())
-    assert document == local.evaluation
-    assert (cluster.path(evaluation["uri"]) / "report.html").is_file()
-
+    assert evaluation(run, cluster) == local.evaluation
     _check_lineage(run, local.conversion, cluster.place.partition("=")[2])
 
 
@@ -295,10 +329,12 @@ def test_what_is_not_blessed_is_not_pushed(
     migration: Migration, tmp_path_factory: pytest.TempPathFactory, kind: str
 ) -> None:
     cluster = Cluster(kind, migration.folder, tmp_path_factory.mktemp("cluster"))
-    run = cluster.run(migration.config(evaluation={}))
+    run = cluster.run(migration.config(evaluation=_data(migration) if kind == "volume" else {}))
     blessing = metadata(run, "EquivalenceEvaluator", "blessing")
     assert blessing["blessed"] == 0
     assert "assumed" in blessing["reason"]
+    if kind == "volume":
+        assert evaluation(run, cluster)["records"] == {"a.gz": {"sent": 9, "compared": 9}}
     [artifact] = run.outputs["EquivalenceEvaluator"]["artifacts"]["blessing"]["artifacts"]
     assert [file.name for file in cluster.path(artifact["uri"]).iterdir()] == ["NOT_BLESSED"]
     assert metadata(run, "Pusher", "pushed_model")["pushed"] == 0
