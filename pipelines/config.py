@@ -20,7 +20,7 @@ from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.store import METADATA_FILE
-from rnn_migrator.migration import Request
+from rnn_migrator.migration import Request, recognise_source
 from rnn_migrator.recognition.declared import DeclaredLayer
 
 _DIRECT_RUNNER = ("--runner=DirectRunner", "--direct_running_mode=in_memory")
@@ -233,3 +233,12 @@ def load_config(file: Path) -> MigrationConfig:
       UsageError: No such file, or not what it should be: every problem, with its line.
     """
     return load(file, MigrationConfig)
+
+
+def check_config(config: MigrationConfig) -> None:
+    """Refuses what cannot be converted or compared, before anything is started or recorded.
+
+    Raises:
+      MigrationError: Source or data cannot be read, or do not belong together.
+    """
+    config.evaluation.inputs.materials(recognise_source(config.request).model)

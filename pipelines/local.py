@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import MigrationConfig, load_config
+from pipelines.config import MigrationConfig, check_config, load_config
+from pipelines.stages import only_stages
 from rnn_migrator.errors import ExitStatus, Problem, UsageError
 from rnn_migrator.files import read_json
 from rnn_migrator.lineage import record
 from rnn_migrator.lineage.graph import Artifact, is_cached, read_artifact
 from rnn_migrator.lineage.query import LineageAnswer, answer, push_destination
 from rnn_migrator.lineage.store import open_store
-from rnn_migrator.migration import read_conversion, recognise_source
+from rnn_migrator.migration import read_conversion
 from rnn_migrator.progress import Stages, silent
 
 
@@ -70,18 +67,13 @@ def run_local(config_path: Path, progress: Stages = silent) -> RunResult:
     """
     config = load_config(config_path)
     progress("reading and recognising the source")
-    _check(config)
+    check_config(config)
     progress("loading TFX, which takes a while")
-    with _only_stages(progress):
+    with only_stages(progress):
         from pipelines.migration import create_pipeline
 
         run_id = _run(create_pipeline(config))
     return _result(config, run_id)
-
-
-def _check(config: MigrationConfig) -> None:
-    """Refuses what cannot be converted or compared before anything is started or recorded."""
-    config.evaluation.inputs.materials(recognise_source(config.request).model)
 
 
 def _run(pipeline: Any) -> str:
@@ -97,43 +89,6 @@ def _run(pipeline: Any) -> str:
     substitute_runtime_parameter(compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     LocalDagRunner().run_with_ir(compiled)
     return run_id
-
-
-class _Stages(logging.Handler):
-    """Passes on what our own components log."""
-
-    def __init__(self, progress: Stages) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._progress(record.getMessage())
-
-
-@contextlib.contextmanager
-def _only_stages(progress: Stages) -> Iterator[None]:
-    """Keeps warnings and logs of the frameworks off the terminal, and passes on our own."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        for name in ("", "absl", "tensorflow", "apache_beam"):
-            stack.enter_context(_handlers(name, logging.NullHandler()))
-        stack.enter_context(_handlers("rnn_migrator", _Stages(progress), logging.INFO))
-        yield
-
-
-@contextlib.contextmanager
-def _handlers(name: str, handler: logging.Handler, level: int = logging.CRITICAL) -> Iterator[None]:
-    """Gives a logger one handler instead of those it has."""
-    logger = logging.getLogger(name)
-    before = (logger.handlers, logger.level, logger.propagate)
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.handlers, level, logger.propagate = before
-        logger.setLevel(level)
 
 
 def _result(config: MigrationConfig, run_id: str) -> RunResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfx import v1 as tfx
@@ -21,24 +21,31 @@ from rnn_migrator.tfx_components.evaluator.component import EquivalenceEvaluator
 from rnn_migrator.tfx_components.evaluator.executor import DataOptions
 
 
-def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
+def create_pipeline(
+    config: MigrationConfig, uri_of: Callable[[Path], str] = str
+) -> tfx.dsl.Pipeline:
     """The pipeline of a migration, for any orchestrator.
 
     The digest of the source is computed here and goes into the artifact that is imported, so that
     earlier results are taken for the same bytes only.
 
     Args:
-      config: The migration.
+      config: The migration; its files are read here, for their digests.
+      uri_of: How components reach a file or folder of the config, where they run elsewhere.
 
     Raises:
       MigrationError: The source, the architecture or a recording is not there.
     """
-    artifact = open_artifact(config.source.path, config.source.architecture)
+    source, architecture = config.source.path, config.source.architecture
+    artifact = open_artifact(source, architecture)
+    described = describe_source(config.request, artifact)
+    if architecture:
+        described["architecture"] = uri_of(architecture)
     importer = tfx.dsl.Importer(
-        source_uri=str(config.source.path),
+        source_uri=uri_of(source),
         artifact_type=LegacyModel,
         reimport=False,
-        custom_properties=source_properties(describe_source(config.request, artifact)),
+        custom_properties=source_properties(described),
     ).with_id("LegacyModel")
     legacy_model = importer.outputs["result"]
     converter = RnnConverter(
@@ -46,10 +53,11 @@ def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
         settings=config.source.set,
         target=config.target,
         strict=config.strict,
-        architecture=config.source.architecture,
+        architecture=architecture,
         layers=config.source.declared,
+        uri_of=uri_of,
     )
-    importers = _importers(config.evaluation.examples)
+    importers = _importers(config.evaluation.examples, uri_of)
     evaluator = EquivalenceEvaluator(
         legacy_model=legacy_model,
         model=converter.outputs["model"],
@@ -57,19 +65,20 @@ def create_pipeline(config: MigrationConfig) -> tfx.dsl.Pipeline:
         data=_data_options(config.evaluation),
         **{name: one.outputs["result"] for name, one in importers.items()},
         thresholds=config.evaluation.thresholds,
+        uri_of=uri_of,
     )
     pusher = tfx.components.Pusher(
         model=converter.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(
-                base_directory=str(config.output.serving)
+                base_directory=uri_of(config.output.serving)
             )
         ),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(config.output.root),
+        pipeline_root=uri_of(config.output.root),
         components=[importer, *importers.values(), converter, evaluator, pusher],
         enable_cache=config.cache,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
@@ -89,7 +98,9 @@ def _data_options(evaluation: Evaluation) -> DataOptions:
     )
 
 
-def _importers(data: ExamplesConfig | None) -> dict[str, tfx.dsl.Importer]:
+def _importers(
+    data: ExamplesConfig | None, uri_of: Callable[[Path], str]
+) -> dict[str, tfx.dsl.Importer]:
     """What brings in a data set and its schema, by the evaluator's argument.
 
     The digests go into the artifacts, so that no verdict on other data is taken from the cache.
@@ -97,16 +108,16 @@ def _importers(data: ExamplesConfig | None) -> dict[str, tfx.dsl.Importer]:
     if data is None:
         return {}
     files = [Path(file) for file in find_files(data.paths)]
-    found = {"examples": _import("Examples", data.path, standard_artifacts.Examples, files)}
+    found = {"examples": _import("Examples", uri_of(data.path), standard_artifacts.Examples, files)}
     if data.schema_file is not None:
         file = data.schema_file
-        found["schema"] = _import("Schema", file, standard_artifacts.Schema, [file])
+        found["schema"] = _import("Schema", uri_of(file), standard_artifacts.Schema, [file])
     return found
 
 
-def _import(name: str, path: Path, kind: type[Artifact], files: Sequence[Path]) -> tfx.dsl.Importer:
+def _import(name: str, uri: str, kind: type[Artifact], files: Sequence[Path]) -> tfx.dsl.Importer:
     return tfx.dsl.Importer(
-        source_uri=str(path),
+        source_uri=uri,
         artifact_type=kind,
         reimport=False,
         custom_properties={"sha256": content_digest(tuple(files))},

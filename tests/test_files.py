@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rnn_migrator.errors import ExitStatus, UsageError
-from rnn_migrator.files import atomic_folder, read_json, write_json
+from rnn_migrator.files import atomic_file, atomic_folder, read_json, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -165,6 +165,43 @@ def test_a_parent_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
 
 
 # JSON
+
+
+def test_a_file_is_there_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "spec.yaml"
+    with atomic_file(target) as scratch:
+        assert scratch.name == target.name
+        scratch.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["spec.yaml"]
+    with atomic_file(target) as scratch:
+        scratch.write_text("newer")
+    assert target.read_text() == "newer"
+
+
+def test_a_block_that_fails_leaves_the_file_of_before(tmp_path: Path) -> None:
+    target = tmp_path / "spec.yaml"
+    target.write_text("old")
+
+    def fail() -> None:
+        with atomic_file(target) as scratch:
+            scratch.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["spec.yaml"]
+
+
+def test_a_file_in_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UsageError, match="folder that can be written"),
+        atomic_file(tmp_path / "file" / "spec.yaml"),
+    ):
+        pytest.fail("there is nowhere to write to")
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:

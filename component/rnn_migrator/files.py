@@ -40,6 +40,24 @@ def atomic_folder(target: Path, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A scratch file that takes the place of `target` when the block ends without an error.
+
+    Args:
+      target: The file to be; an older one is replaced. The scratch file has the same name.
+
+    Raises:
+      UsageError: There is no folder that it could be written to.
+    """
+    scratch = _scratch_beside(target)
+    try:
+        yield scratch / target.name
+        (scratch / target.name).replace(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def _check_free(target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise UsageError(

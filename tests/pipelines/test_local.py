@@ -248,7 +248,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 def test_an_error_inside_the_pipeline_comes_as_it_was_raised(
     migration: Migration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.local._check", lambda config: None)
+    monkeypatch.setattr("pipelines.local.check_config", lambda config: None)
     with pytest.raises(UnsupportedError) as error:
         migration.run(strict=True)
     assert error.value.status == ExitStatus.UNSUPPORTED

@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": "convert an artifact into a SavedModel and a .keras file",
     "verify": "compare a converted model with its source",
     "run": "run the whole TFX pipeline locally: convert, evaluate, push what is blessed",
+    "compile": "write the same pipeline as a spec for Kubeflow Pipelines v2 or Vertex AI",
     "lineage": "say where a converted or pushed model came from",
 }
 """Commands, each a module of this package, with what it does."""

@@ -208,6 +208,17 @@ def print_run(result: Any) -> None:
         output.print(f"[bold]Cached[/]   {', '.join(result.cached)}: nothing had changed")
 
 
+def print_compiled(compiled: Any) -> None:
+    """Prints what a compiled pipeline reads and writes, and where it was written itself."""
+    label = "Needs"
+    for uri in compiled.needs:
+        output.print(f"[bold]{label:<9}[/]{escape(uri)}", soft_wrap=True)
+        label = ""
+    output.print(f"[bold]Runs[/]     below {escape(compiled.root)}", soft_wrap=True)
+    output.print(f"[bold]Pushes[/]   to {escape(compiled.serving)}", soft_wrap=True)
+    output.print(f"[bold green]✓ compiled[/]  {escape(str(compiled.file))}", soft_wrap=True)
+
+
 def print_lineage(answer: Mapping[str, Any]) -> None:
     """Prints where a model came from, as ML Metadata tells it, as a tree from source to push."""
     source, conversion, verdict = answer["source"], answer["conversion"], answer["verdict"]

@@ -95,5 +95,8 @@ def open_oracles(
             opened.append(oracle.open(recognition, materials))
         except MigrationError as e:
             problem = e.problems[0]
-            absent.append(Absence(oracle.name, f"{problem.received} ({problem.where})"))
+            # A report is about one artifact, wherever its files lie.
+            itself = problem.where == str(recognition.artifact.path)
+            where = "" if itself else f" ({problem.where})"
+            absent.append(Absence(oracle.name, problem.received + where))
     return opened, Attendance({one.name: one.covers for one in opened}, tuple(absent))

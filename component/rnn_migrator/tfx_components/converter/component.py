@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -57,11 +57,12 @@ class RnnConverter(BaseComponent):
         strict: bool = False,
         architecture: Path | None = None,
         layers: Sequence[DeclaredLayer] = (),
+        uri_of: Callable[[Path], str] = str,
     ) -> None:
         """Makes the component.
 
         The version of the converter and the digest of the architecture are execution properties
-        only so that a cached result is not taken for another version or another file.
+        so that a cached result is not taken for another version or another file.
 
         Args:
           legacy_model: Channel of `LegacyModel`.
@@ -70,6 +71,7 @@ class RnnConverter(BaseComponent):
           strict: Whether a mere assumption is refused.
           architecture: Keras JSON or YAML file that goes with weights-only HDF5.
           layers: The layers of an array dump whose names do not tell.
+          uri_of: How the component reaches a file of this machine.
         """
         spec = RnnConverterSpec(
             legacy_model=legacy_model,
@@ -78,7 +80,7 @@ class RnnConverter(BaseComponent):
             layers=json.dumps([layer.to_json() for layer in layers]),
             target=target.value,
             strict=json.dumps(strict),
-            architecture=str(architecture) if architecture else None,
+            architecture=uri_of(architecture) if architecture else None,
             architecture_sha256=content_digest((architecture,)) if architecture else None,
             converter_version=converter_version(),
         )

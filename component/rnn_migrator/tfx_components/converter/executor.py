@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils.path_utils import serving_model_dir
 
-from rnn_migrator.errors import Problem, UsageError
-from rnn_migrator.files import atomic_folder
+from rnn_migrator.files import atomic_folder, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage import record
-from rnn_migrator.migration import Request, convert
+from rnn_migrator.migration import CONVERSION_FILE, Request, convert
 from rnn_migrator.recognition.declared import from_json
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.recording import write_properties
+from rnn_migrator.tfx_components.staging import Staging, check_digest
 
 _SAVED_MODEL = "saved_model"
 
@@ -43,7 +44,8 @@ class Executor(BaseExecutor):
             the SavedModel at `Format-Serving` (`saved_model` is a link to it); its custom
             properties say where it came from, see `record.conversion_properties`.
           exec_properties: `settings` and `layers` (JSON lists), `target`, `strict` (JSON),
-            `architecture` (path); `architecture_sha256` and `converter_version` are for the cache.
+            `architecture` (path or URI), `architecture_sha256`; `converter_version` is there for
+            the cache.
 
         Raises:
           MigrationError: It cannot be converted; nothing is written.
@@ -52,26 +54,32 @@ class Executor(BaseExecutor):
         legacy_model = artifact_utils.get_single_instance(input_dict[keys.LEGACY_MODEL])
         model = artifact_utils.get_single_instance(output_dict[keys.MODEL])
         architecture = exec_properties.get(keys.ARCHITECTURE)
-        request = Request(
-            source=Path(legacy_model.uri),
-            architecture=Path(architecture) if architecture else None,
-            settings=tuple(json.loads(exec_properties[keys.SETTINGS])),
-            target=Target(exec_properties[keys.TARGET]),
-            strict=json.loads(exec_properties[keys.STRICT]),
-            layers=tuple(map(from_json, json.loads(exec_properties[keys.LAYERS]))),
-        )
-        sha256 = legacy_model.get_string_custom_property(record.SHA256)
-        document = convert_to_artifact(request, Path(model.uri), sha256)
+        sha256 = exec_properties.get(keys.ARCHITECTURE_SHA256, "")
+        with Staging() as staging:
+            request = Request(
+                source=staging.source(legacy_model.uri),
+                architecture=staging.source(architecture, sha256) if architecture else None,
+                settings=tuple(json.loads(exec_properties[keys.SETTINGS])),
+                target=Target(exec_properties[keys.TARGET]),
+                strict=json.loads(exec_properties[keys.STRICT]),
+                layers=tuple(map(from_json, json.loads(exec_properties[keys.LAYERS]))),
+            )
+            sha256 = legacy_model.get_string_custom_property(record.SHA256)
+            folder = staging.output(model.uri)
+            document = convert_to_artifact(request, folder, sha256, staging.uri_of)
         write_properties(self._context, record.conversion_properties(document), model)
 
 
-def convert_to_artifact(request: Request, folder: Path, sha256: str) -> dict[str, Any]:
+def convert_to_artifact(
+    request: Request, folder: Path, sha256: str, uri_of: Callable[[str], str] = str
+) -> dict[str, Any]:
     """Converts a source into the folder of a `Model` artifact.
 
     Args:
       request: What and how.
       folder: The artifact's; an empty one that exists already is replaced.
       sha256: Digest the source should have; "" for any.
+      uri_of: What the files of the request, given by path, are called in `conversion.json`.
 
     Returns:
       The content of `conversion.json`.
@@ -81,20 +89,11 @@ def convert_to_artifact(request: Request, folder: Path, sha256: str) -> dict[str
     """
     with atomic_folder(folder, force=True) as scratch:
         document = convert(request, scratch, force=True, progress=_logger.info)
-        _check_digest(request.source, sha256, document["source"]["sha256"])
+        source = document["source"]
+        source |= {key: uri_of(source[key]) for key in ("path", "architecture") if source[key]}
+        check_digest(source["path"], sha256, source["sha256"])
+        write_json(scratch / CONVERSION_FILE, document)
         serving = Path(serving_model_dir(str(scratch)))
         (scratch / _SAVED_MODEL).rename(serving)
         (scratch / _SAVED_MODEL).symlink_to(serving.name)
     return document
-
-
-def _check_digest(source: Path, imported: str, found: str) -> None:
-    if imported and imported != found:
-        raise UsageError(
-            Problem(
-                where=str(source),
-                expected=f"the bytes that were imported, sha256 {imported}",
-                received=f"sha256 {found}",
-                remedy="leave the source alone while the pipeline runs, and run it again",
-            )
-        )

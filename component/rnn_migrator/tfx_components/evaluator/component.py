@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +62,7 @@ class EquivalenceEvaluator(BaseBeamComponent):
         examples: BaseChannel | None = None,
         schema: BaseChannel | None = None,
         data: DataOptions | None = None,
+        uri_of: Callable[[Path], str] = str,
     ) -> None:
         """Makes the component.
 
@@ -75,8 +76,9 @@ class EquivalenceEvaluator(BaseBeamComponent):
           examples: Channel of `Examples`: a data set of tf.Example or tf.SequenceExample.
           schema: Channel of `Schema`, which may say what features the model's inputs are.
           data: How the data set is read, and where to search for the worst input.
+          uri_of: How the component reaches a file of this machine.
         """
-        recorded = [{"path": str(file), "sha256": content_digest((file,))} for file in golden]
+        recorded = [{"path": uri_of(file), "sha256": content_digest((file,))} for file in golden]
         spec = EquivalenceEvaluatorSpec(
             legacy_model=legacy_model,
             model=model,

@@ -28,6 +28,7 @@ from rnn_migrator.lineage import record
 from rnn_migrator.migration import read_conversion
 from rnn_migrator.tfx_components import keys
 from rnn_migrator.tfx_components.recording import write_properties
+from rnn_migrator.tfx_components.staging import Staging
 
 _logger = logging.getLogger(__name__)
 
@@ -68,8 +69,9 @@ class Executor(BaseBeamExecutor):
             `ModelBlessing`, gets the empty file `BLESSED` or `NOT_BLESSED` and the custom
             properties of TFX's own Evaluator (`blessed`, `current_model`, `current_model_id`).
             Both get `record.evaluation_properties`: verdict, reason, figures.
-          exec_properties: `golden` (JSON list of objects with `path`), `thresholds` and `data`
-            (JSON objects: `Thresholds`, `DataOptions`); `converter_version` is there for the cache.
+          exec_properties: `golden` (JSON list of objects with `path`, a path or URI, and
+            `sha256`), `thresholds` and `data` (JSON objects: `Thresholds`, `DataOptions`);
+            `converter_version` is there for the cache.
 
         Raises:
           MigrationError: Source, model or recordings cannot be read, or do not belong together.
@@ -79,43 +81,46 @@ class Executor(BaseBeamExecutor):
         model = artifact_utils.get_single_instance(input_dict[keys.MODEL])
         blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING])
         evaluation = artifact_utils.get_single_instance(output_dict[keys.EVALUATION])
-        job = Job(
-            source=legacy_model.uri,
-            output=model.uri,
-            inputs=_inputs(input_dict, exec_properties),
-            thresholds=Thresholds(**json.loads(exec_properties[keys.THRESHOLDS])),
-        )
-        _logger.info("comparing the model with its source, on Beam")
-        document = evaluate_on_beam(
-            job, Path(evaluation.uri) / EVALUATION_FILE, self._make_beam_pipeline
-        )
-        conversion = read_conversion(Path(model.uri))
-        write_report(document, conversion, Path(evaluation.uri) / REPORT_FILE)
+        with Staging() as staging:
+            job = Job(
+                source=str(staging.source(legacy_model.uri)),
+                output=str(staging.source(model.uri)),
+                inputs=_inputs(input_dict, exec_properties, staging),
+                thresholds=Thresholds(**json.loads(exec_properties[keys.THRESHOLDS])),
+            )
+            folder = staging.output(evaluation.uri)
+            _logger.info("comparing the model with its source, on Beam")
+            document = evaluate_on_beam(job, folder / EVALUATION_FILE, self._make_beam_pipeline)
+            conversion = read_conversion(Path(job.output))
+            write_report(document, conversion, folder / REPORT_FILE)
+            _bless(blessing, model, staging.output(blessing.uri), record.is_blessed(document))
         _logger.info(document["reason"])
         properties = record.evaluation_properties(document)
         write_properties(self._context, properties, evaluation, blessing)
-        _bless(blessing, model, record.is_blessed(document))
 
 
-def _inputs(input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any]) -> Inputs:
+def _inputs(
+    input_dict: Mapping[str, Any], exec_properties: Mapping[str, Any], staging: Staging
+) -> Inputs:
     """What to compare on, as artifacts and execution properties say it."""
     options = DataOptions(**json.loads(exec_properties[keys.DATA]))
-    golden = tuple(file["path"] for file in json.loads(exec_properties[keys.GOLDEN]))
+    recorded = json.loads(exec_properties[keys.GOLDEN])
+    golden = tuple(str(staging.source(file["path"], file["sha256"])) for file in recorded)
     uris = [artifact.uri for artifact in input_dict.get(keys.EXAMPLES) or ()]
     schemas = input_dict.get(keys.SCHEMA)
     examples = search = None
     if uris:
         files = find_files(path for uri in uris for path in split_paths(uri, options.splits))
-        schema = artifact_utils.get_single_uri(schemas) if schemas else ""
+        schema = str(staging.source(artifact_utils.get_single_uri(schemas))) if schemas else ""
         examples = Examples(files, options.features, schema, options.batch)
     if options.search is not None:
         search = SearchSpace(**options.search)
     return Inputs(golden, examples, search)
 
 
-def _bless(blessing: Artifact, model: Artifact, blessed: bool) -> None:
+def _bless(blessing: Artifact, model: Artifact, folder: Path, blessed: bool) -> None:
     """Says it as TFX's own Evaluator does."""
-    Path(blessing.uri, keys.BLESSED_FILE if blessed else keys.NOT_BLESSED_FILE).touch()
+    Path(folder, keys.BLESSED_FILE if blessed else keys.NOT_BLESSED_FILE).touch()
     blessing.set_int_custom_property(keys.BLESSED, int(blessed))
     blessing.set_string_custom_property(keys.CURRENT_MODEL, model.uri)
     blessing.set_int_custom_property(keys.CURRENT_MODEL_ID, model.id)

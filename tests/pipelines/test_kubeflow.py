@@ -1,0 +1,366 @@
+"""The pipeline for Kubeflow: what the spec says, and what becomes of it, each step by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines.config import load_config
+from pipelines.kubeflow import compile_pipeline
+from pipelines.local import run_local
+from rnn_migrator.errors import UnsupportedError, UsageError
+from rnn_migrator.lineage import record
+from rnn_migrator.readers import array_digest, open_artifact
+from tests.legacy_lab.cases import Case
+from tests.pipelines.kubeflow_driver import Driver, Run, TaskFailed
+
+pytestmark = [pytest.mark.tfx, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "registry.example.com/team/rnn-migrator:0.1.0"
+CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+BUCKET = "gs://bucket"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's configs and lab, with room for runs."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    return folder
+
+
+def compiled(config: Path, target: Path, place: str) -> dict[str, Any]:
+    compile_pipeline(config, target, IMAGE, [place])
+    return yaml.safe_load(target.read_text("utf-8"))
+
+
+def container(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    return spec["deploymentSpec"]["executors"][f"{name}_executor"]["container"]
+
+
+def constants(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    given = spec["root"]["dag"]["tasks"][name]["inputs"]["parameters"]
+    return {key: value["runtimeValue"]["constant"] for key, value in given.items()}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_of_the_project_compiles(project: Path, tmp_path: Path, name: str) -> None:
+    from kfp import components
+
+    file, config = tmp_path / "pipeline.yaml", load_config(project / "configs" / name)
+    spec = compiled(project / "configs" / name, file, f"{project}={BUCKET}")
+    assert components.load_component_from_file(str(file)).name == config.name
+    assert spec["schemaVersion"] == "2.1.0"
+    assert str(project) not in file.read_text("utf-8"), "a path that no container knows"
+    assert spec["defaultPipelineRoot"] == f"{BUCKET}/runs/{config.name}"
+
+    importer = spec["deploymentSpec"]["executors"]["LegacyModel_executor"]["importer"]
+    source = open_artifact(config.source.path, config.source.architecture)
+    assert importer["metadata"]["sha256"] == source.digest
+    assert importer["metadata"]["format"] == source.format
+    assert importer["artifactUri"]["constant"].startswith(f"{BUCKET}/tests/legacy_lab/")
+    assert "title: rnn_migrator.LegacyModel\n" in importer["typeSchema"]["instanceSchema"]
+
+    for step in ("RnnConverter", "EquivalenceEvaluator", "Pusher"):
+        assert container(spec, step)["image"] == IMAGE
+        assert container(spec, step)["command"][0] == "python"
+    converter = constants(spec, "RnnConverter")
+    assert json.loads(converter["settings"]) == list(config.source.set)
+    assert ("architecture" in converter) == bool(config.source.architecture)
+    golden = json.loads(constants(spec, "EquivalenceEvaluator")["golden"])
+    assert len(golden) == len(config.evaluation.golden)
+    assert all(file["path"].startswith(f"{BUCKET}/tests/") and file["sha256"] for file in golden)
+    serving = json.loads(constants(spec, "Pusher")["push_destination"])["filesystem"]
+    assert serving == {"base_directory": f"{BUCKET}/runs/{config.name}/serving"}
+
+
+def test_types_of_artifacts(project: Path, tmp_path: Path) -> None:
+    place = f"{project}={BUCKET}"
+    spec = compiled(project / "configs" / "stacked_lstm.yaml", tmp_path / "p.yaml", place)
+    found = {
+        f"{name}.{key}": definition["artifactType"]["instanceSchema"].split()[1]
+        for name, component in spec["components"].items()
+        for key, definition in component["outputDefinitions"]["artifacts"].items()
+    }
+    assert found == {
+        "LegacyModel.result": "rnn_migrator.LegacyModel",
+        "RnnConverter.model": "tfx.Model",
+        "EquivalenceEvaluator.blessing": "tfx.ModelBlessing",
+        "EquivalenceEvaluator.evaluation": "tfx.ModelEvaluation",
+        "Pusher.pushed_model": "tfx.PushedModel",
+    }
+
+
+@pytest.fixture
+def migration(tmp_path: Path, cases: dict[str, Case]) -> Migration:
+    case = cases["tf1_stacked_lstm_npz"]
+    shutil.copy(case.source, tmp_path / "weights.npz")
+    shutil.copy(case.goldens["with_lengths"], tmp_path / "golden.npz")
+    return Migration(tmp_path)
+
+
+@dataclasses.dataclass
+class Migration:
+    """A migration of recurrent weights in an NPZ file, in a folder of its own."""
+
+    folder: Path
+
+    def config(self, **changes: Any) -> Path:
+        content = {
+            "name": "weights",
+            "source": {"path": "weights.npz", "set": {"forget_bias": 1.0}},
+            "evaluation": {"golden": ["golden.npz"]},
+            "output": {"root": "run"},
+            **changes,
+        }
+        file = self.folder / "config.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return file
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "compiled" / "pipeline.yaml"
+
+    def compile(self, place: str = "", **changes: Any) -> dict[str, Any]:
+        return compiled(self.config(**changes), self.target, place or f"{self.folder}={BUCKET}")
+
+
+def test_beam_arguments_of_the_config_reach_the_evaluator(migration: Migration) -> None:
+    arguments = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    spec = migration.compile(beam_pipeline_args=arguments)
+    assert container(spec, "EquivalenceEvaluator")["args"][-2:] == arguments
+    assert container(migration.compile(), "EquivalenceEvaluator")["args"][-2:] != arguments
+
+
+def _data(migration: Migration) -> dict[str, Any]:
+    """The section of the config for a data set that is written here."""
+    from tests.equivalence.inputs.records import example, sequences, write
+
+    folder = migration.folder / "data"
+    write(folder / "Split-eval" / "a.gz", (example(inputs=array) for array in sequences(9, 4)))
+    (folder / "schema.pbtxt").write_text('feature { name: "inputs" type: FLOAT }')
+    return {"examples": {"path": "data", "splits": ["eval"], "schema": "data/schema.pbtxt"}}
+
+
+def test_a_data_set_and_its_schema(migration: Migration) -> None:
+    folder = migration.folder / "data"
+    config = migration.config(evaluation=_data(migration))
+    places = [f"{migration.folder}={BUCKET}", f"{folder}=file:///mnt/data"]
+    found = compile_pipeline(config, migration.target, IMAGE, places)
+    assert found.needs["file:///mnt/data/Split-eval/a.gz"] == folder / "Split-eval" / "a.gz"
+    assert found.needs["file:///mnt/data/schema.pbtxt"] == folder / "schema.pbtxt"
+    spec = yaml.safe_load(migration.target.read_text("utf-8"))
+    executors = spec["deploymentSpec"]["executors"]
+    examples, schema = (
+        executors[f"{name}_executor"]["importer"] for name in ("Examples", "Schema")
+    )
+    assert examples["artifactUri"]["constant"] == "file:///mnt/data"
+    assert schema["artifactUri"]["constant"] == "file:///mnt/data/schema.pbtxt"
+    assert examples["metadata"]["sha256"] != schema["metadata"]["sha256"]
+    assert "title: tfx.Examples\n" in examples["typeSchema"]["instanceSchema"]
+    inputs = spec["root"]["dag"]["tasks"]["EquivalenceEvaluator"]["inputs"]["artifacts"]
+    assert inputs["examples"]["taskOutputArtifact"]["producerTask"] == "Examples"
+
+
+def test_other_bytes_give_another_spec(migration: Migration) -> None:
+    first, again = migration.compile(), migration.compile()
+    assert again == first
+    arrays = {key: array / 2 for key, array in np.load(migration.folder / "weights.npz").items()}
+    np.savez(migration.folder / "weights.npz", **arrays)
+    changed = migration.compile()
+    executors = [spec["deploymentSpec"]["executors"] for spec in (first, changed)]
+    before, after = (e["LegacyModel_executor"]["importer"]["metadata"] for e in executors)
+    assert before["sha256"] != after["sha256"]
+    assert before["format"] == after["format"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"places": []}, ["a URI with a scheme", "weights.npz", "golden.npz", "serving"]),
+        ({"places": ["{}/run=gs://bucket"]}, ["a URI with a scheme", "weights.npz"]),
+        ({"places": ["{}=/mnt/models"]}, ["a URI with a scheme", "/mnt/models"]),
+        ({"places": ["{}=minio://bucket"]}, ["scheme minio", "gs"]),
+        ({"target": "pipeline.json"}, ["*.yaml", "pipeline.json"]),
+        ({"target": "pipeline"}, ["*.yaml"]),
+        ({"image": ""}, ["name of a container image"]),
+        ({"image": "Team/Image:latest"}, ["Team/Image:latest"]),
+        ({"image": "image:tag with blank"}, ["tag with blank"]),
+        ({"image": "https://registry/image"}, ["https://registry/image"]),
+        ({"image": "image@sha256:abc"}, ["sha256:abc"]),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    migration: Migration, arguments: dict[str, Any], words: list[str]
+) -> None:
+    given = {"target": "pipeline.yaml", "image": IMAGE, "places": ["{}=gs://bucket"], **arguments}
+    places = [place.format(migration.folder) for place in given["places"]]
+    target = migration.target.with_name(given["target"])
+    with pytest.raises(UsageError) as error:
+        compile_pipeline(migration.config(), target, given["image"], places)
+    assert all(word in str(error.value) for word in words), error.value
+    assert not migration.target.parent.exists(), "something was written"
+
+
+@pytest.mark.parametrize(
+    "image", ["a", "a:1", "localhost:5000/a/b_c:v1.0-x", f"eu.gcr.io/p/i@sha256:{'0a' * 32}"]
+)
+def test_names_of_images(migration: Migration, image: str) -> None:
+    compile_pipeline(migration.config(), migration.target, image, [f"{migration.folder}={BUCKET}"])
+    assert image in migration.target.read_text("utf-8")
+
+
+def test_workers_elsewhere_need_a_volume(migration: Migration) -> None:
+    with pytest.raises(UsageError, match="--runner=DataflowRunner"):
+        migration.compile(beam_pipeline_args=["--runner", "DataflowRunner"])
+    place = f"{migration.folder}=file:///mnt/models"
+    assert migration.compile(place, beam_pipeline_args=["--runner", "DataflowRunner"])
+
+
+def test_a_refusal_leaves_the_spec_of_before(migration: Migration) -> None:
+    migration.compile()
+    before = migration.target.read_bytes()
+    with pytest.raises(UnsupportedError):
+        migration.compile(strict=True)
+    assert migration.target.read_bytes() == before
+    assert [file.name for file in migration.target.parent.iterdir()] == ["pipeline.yaml"]
+    migration.compile(cache=False)
+    assert migration.target.read_bytes() != before
+
+
+class Cluster:
+    """Where a spec runs: a volume, or a bucket with copies of what the spec needs."""
+
+    def __init__(self, kind: str, folder: Path, scratch: Path) -> None:
+        self.buckets = scratch / "buckets"
+        self.scratch = scratch / "backend"
+        self.place = f"{folder}={BUCKET if kind == 'bucket' else f'file://{folder}'}"
+        path = (ROOT / "component", ROOT / "tests" / "pipelines" / "bucket")
+        self.environment = {
+            "BUCKETS": str(self.buckets),
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+        }
+
+    def path(self, uri: str) -> Path:
+        scheme, _, rest = uri.partition("://")
+        return self.buckets / rest if scheme == "gs" else Path(rest)
+
+    def upload(self, needs: dict[str, Path]) -> None:
+        for uri, file in needs.items():
+            if self.path(uri) != file:
+                self.path(uri).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, self.path(uri))
+
+    def run(self, config: Path) -> Run:
+        spec = self.scratch.with_suffix(".yaml")
+        self.upload(compile_pipeline(config, spec, IMAGE, [self.place]).needs)
+        return Driver.load(spec, self.scratch, **self.environment).run()
+
+
+def weights(saved_model: Path) -> dict[str, str]:
+    """Digests of the weights of a SavedModel, by name; the seeds of its dropout are chance."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
+    types = reader.get_variable_to_dtype_map()
+    names = [name for name, kind in types.items() if kind.is_floating]
+    return {name: array_digest(reader.get_tensor(name)) for name in names}
+
+
+def evaluation(run: Run, cluster: Cluster) -> dict[str, Any]:
+    """The `evaluation.json` of a run."""
+    [artifact] = run.outputs["EquivalenceEvaluator"]["artifacts"]["evaluation"]["artifacts"]
+    folder = cluster.path(artifact["uri"])
+    assert {file.name for file in folder.iterdir()} == {"evaluation.json", "report.html"}
+    return json.loads((folder / "evaluation.json").read_text("utf-8"))
+
+
+def metadata(run: Run, task: str, key: str) -> dict[str, Any]:
+    [artifact] = run.outputs[task]["artifacts"][key]["artifacts"]
+    return artifact["metadata"]
+
+
+@pytest.mark.parametrize("kind", ["volume", "bucket"])
+def test_the_model_is_that_of_the_local_run(project: Path, tmp_path: Path, kind: str) -> None:
+    config = project / "configs" / "stacked_lstm.yaml"
+    local = run_local(config)
+    cluster = Cluster(kind, project, tmp_path)
+    run = cluster.run(config)
+    assert len({*run.pids.values(), os.getpid()}) == 4, "every step a process of its own"
+
+    assert metadata(run, "EquivalenceEvaluator", "blessing")["blessed"] == 1
+    pushed = metadata(run, "Pusher", "pushed_model")
+    destination = cluster.path(pushed["pushed_destination"])
+    assert local.pushed is not None
+    assert destination != local.pushed
+    assert weights(destination) == weights(local.pushed)
+    links = [link["targets"] for link in local.conversion["tensors"]]
+    assert {*weights(destination).values()} == {d for link in links for d in link.values()}
+
+    assert evaluation(run, cluster) == local.evaluation
+    _check_lineage(run, local.conversion, cluster.place.partition("=")[2])
+
+
+def _check_lineage(run: Run, conversion: dict[str, Any], where: str) -> None:
+    """What the steps tell ML Metadata is what the local run tells it, under other URIs."""
+    made = record.decode(metadata(run, "RnnConverter", "model"))
+    legacy = run.artifacts["LegacyModel"]["result"]
+    assert legacy["uri"].startswith(f"{where}/tests/legacy_lab/artifacts/")
+    assert made["legacy_path"] == legacy["uri"]
+    assert made["legacy_sha256"] == legacy["metadata"]["sha256"] == conversion["source"]["sha256"]
+    for key in ("tensors", "facts", "kernels", "target", "settings"):
+        assert made[key] == conversion[key]
+    for key in ("blessing", "evaluation"):
+        assert metadata(run, "EquivalenceEvaluator", key)["verdict"] == "blessed"
+
+
+@pytest.mark.parametrize("kind", ["volume", "bucket"])
+def test_what_is_not_blessed_is_not_pushed(
+    migration: Migration, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    cluster = Cluster(kind, migration.folder, tmp_path_factory.mktemp("cluster"))
+    run = cluster.run(migration.config(evaluation=_data(migration) if kind == "volume" else {}))
+    blessing = metadata(run, "EquivalenceEvaluator", "blessing")
+    assert blessing["blessed"] == 0
+    assert "assumed" in blessing["reason"]
+    if kind == "volume":
+        assert evaluation(run, cluster)["records"] == {"a.gz": {"sent": 9, "compared": 9}}
+    [artifact] = run.outputs["EquivalenceEvaluator"]["artifacts"]["blessing"]["artifacts"]
+    assert [file.name for file in cluster.path(artifact["uri"]).iterdir()] == ["NOT_BLESSED"]
+    assert metadata(run, "Pusher", "pushed_model")["pushed"] == 0
+    assert not cluster.path(f"{cluster.place.partition('=')[2]}/run/serving").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "golden.npz"])
+def test_a_run_refuses_other_bytes_than_were_compiled(
+    migration: Migration, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    scratch = tmp_path_factory.mktemp("cluster")
+    cluster = Cluster("bucket", migration.folder, scratch)
+    needs = compile_pipeline(migration.config(), migration.target, IMAGE, [cluster.place]).needs
+    cluster.upload(needs)
+    arrays = dict(np.load(cluster.path(f"{BUCKET}/{name}")))
+    last = list(arrays)[-1]
+    arrays[last] = arrays[last] + np.float32(1e-3)
+    np.savez(cluster.path(f"{BUCKET}/{name}"), **arrays)
+    with pytest.raises(TaskFailed, match="that were imported"):
+        Driver.load(migration.target, scratch / "backend", **cluster.environment).run()
+    assert not cluster.path(f"{BUCKET}/run/serving").exists()
+
+
+def test_the_driver_refuses_a_source_without_a_scheme(migration: Migration) -> None:
+    spec = migration.compile()
+    importer = spec["deploymentSpec"]["executors"]["LegacyModel_executor"]["importer"]
+    importer["artifactUri"]["constant"] = str(migration.folder / "weights.npz")
+    with pytest.raises(TaskFailed, match="no provider scheme"):
+        Driver(spec, migration.folder / "backend").run()
