@@ -19,7 +19,7 @@ from tests.legacy_lab.cases import Case
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
-KILLS = 50
+KILLS, SEEDS = 10, 5
 PRELOADED = [
     "pipelines.local",
     "pipelines.migration",
@@ -76,7 +76,10 @@ def config(tmp_path: Path, cases: dict[str, Case]) -> Path:
     return tmp_path / "config.yaml"
 
 
-def test_a_killed_run_leaves_nothing_half_made(config: Path, cases: dict[str, Case]) -> None:
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_killed_run_leaves_nothing_half_made(
+    config: Path, cases: dict[str, Case], seed: int
+) -> None:
     folder, golden = config.parent, cases["tf1_stacked_lstm_npz"].golden("with_lengths")
     for _ in range(2):  # the first one waits for the imports
         shutil.rmtree(folder / "run", ignore_errors=True)
@@ -85,7 +88,7 @@ def test_a_killed_run_leaves_nothing_half_made(config: Path, cases: dict[str, Ca
         process.join()
         whole = time.monotonic() - start
         assert process.exitcode == 0
-    chance, killed, ended = random.Random(0), 0, True
+    chance, killed, ended = random.Random(seed), 0, True
     while killed < KILLS or not ended:
         if ended:
             shutil.rmtree(folder / "run", ignore_errors=True)
