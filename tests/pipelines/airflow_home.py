@@ -71,6 +71,13 @@ class Airflow:
         wait_until(lambda: self.ask(known, dag), _STARTED, self.log)
         self.cli("dags", "trigger", dag, "--run-id", run)
 
+    def clear(self, dag: str, run: str) -> None:
+        """Has a run that has ended begin anew."""
+        asked = "SELECT execution_date FROM dag_run WHERE dag_id = %s AND run_id = %s"
+        [[date]] = self.ask(asked, dag, run)
+        day = ("--start-date", date.isoformat(), "--end-date", date.isoformat())
+        self.cli("tasks", "clear", dag, "--yes", *day)
+
     def end(self, dag: str, run: str) -> str:
         """How a run ends."""
         ended = (

@@ -167,11 +167,14 @@ class Scene:
 
     def run(self, name: str) -> Run:
         self.airflow.trigger("weights", name)
+        return self.ended(name, 1)
+
+    def ended(self, name: str, attempt: int) -> Run:
         return Run(
             self.airflow.end("weights", name),
             self.airflow.tasks("weights", name),
             self.airflow.result("weights", name, "verdict"),
-            read_result(load_config(self.folder / "weights.yaml"), f"weights.{name}.1"),
+            read_result(load_config(self.folder / "weights.yaml"), f"weights.{name}.{attempt}"),
         )
 
     @property
@@ -197,16 +200,21 @@ def first(scene: Scene) -> Run:
 
 
 @pytest.fixture(scope="module")
-def again(scene: Scene, first: Run) -> Run:
-    return scene.run("again")
+def changed(scene: Scene, first: Run) -> Run:
+    """A run whose source no longer gives the outputs that were recorded."""
+    file = scene.folder / "weights.npz"
+    shutil.copy(file, file.with_suffix(".old"))
+    np.savez(file, **{name: array / 2 for name, array in np.load(file).items()})
+    return scene.run("changed")
 
 
 @pytest.fixture(scope="module")
-def changed(scene: Scene, again: Run) -> Run:
-    """A run whose source no longer gives the outputs that were recorded."""
+def cleared(scene: Scene, changed: Run) -> Run:
+    """The same run once more, its source put back."""
     file = scene.folder / "weights.npz"
-    np.savez(file, **{name: array / 2 for name, array in np.load(file).items()})
-    return scene.run("changed")
+    shutil.move(file.with_suffix(".old"), file)
+    scene.airflow.clear("weights", "changed")
+    return scene.ended("changed", 2)
 
 
 def test_the_pushed_model_is_that_of_the_local_run(
@@ -240,14 +248,6 @@ def told(answer: LineageAnswer, folder: Path) -> dict[str, Any]:
     return content
 
 
-def test_unchanged_bytes_are_taken_from_the_cache(scene: Scene, first: Run, again: Run) -> None:
-    assert again.state == "success", scene.airflow.log()
-    assert again.result.cached == ("Importer", "RnnConverter", "EquivalenceEvaluator", "Pusher")
-    assert again.result.run_id != first.result.run_id
-    assert again.result.pushed == first.result.pushed
-    assert first.result.cached == ()
-
-
 def test_what_is_not_blessed_ends_the_run_and_is_not_pushed(
     scene: Scene, first: Run, changed: Run
 ) -> None:
@@ -266,6 +266,18 @@ def test_what_is_not_blessed_ends_the_run_and_is_not_pushed(
     verdict = lineage(changed.result.model).verdict
     assert verdict is not None
     assert verdict.verdict == "not blessed"
+
+
+def test_a_run_that_is_cleared_begins_anew_and_takes_unchanged_bytes_from_the_cache(
+    scene: Scene, first: Run, changed: Run, cleared: Run
+) -> None:
+    assert cleared.state == "success", scene.airflow.log()
+    assert cleared.tasks == dict.fromkeys([*BEFORE, *AFTER], ("success", 2))
+    assert cleared.result.cached == ("Importer", "RnnConverter", "EquivalenceEvaluator", "Pusher")
+    assert cleared.result.run_id != changed.result.run_id
+    assert cleared.result.pushed == first.result.pushed
+    assert scene.pushed == [first.result.pushed]
+    assert first.result.cached == ()
 
 
 def test_a_refused_source_is_not_tried_again(scene: Scene, first: Run) -> None:
