@@ -71,6 +71,15 @@ class Airflow:
         wait_until(lambda: self.ask(known, dag), _STARTED, self.log)
         self.cli("dags", "trigger", dag, "--run-id", run)
 
+    def kill(self, dag: str, run: str, task: str) -> None:
+        """Kills the process of a task as soon as it has one."""
+        running = (
+            "SELECT pid FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s"
+            " AND state = 'running' AND pid IS NOT NULL"
+        )
+        [[process]] = wait_until(lambda: self.ask(running, dag, run, task), _ENDED, self.log)
+        os.kill(process, signal.SIGKILL)
+
     def clear(self, dag: str, run: str) -> None:
         """Has a run that has ended begin anew."""
         asked = "SELECT execution_date FROM dag_run WHERE dag_id = %s AND run_id = %s"
