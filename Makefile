@@ -29,7 +29,7 @@ test: setup ## Run all tests, the fast ones first
 test-fast: setup ## Run all tests but the slow ones
 	.venv/bin/python -m pytest -m "not slow" $(ARGS)
 
-test-latest: .venv-latest/complete ## Run what needs no TFX on the newest TensorFlow (Python 3.12)
+test-latest: .venv-latest/complete ## Run what needs no TFX on the newest packages (Python 3.12)
 	.venv-latest/bin/python -m pytest -m "not tfx" $(ARGS)
 
 lint: setup ## Check style, format and types
@@ -54,9 +54,9 @@ LOCK = $(UV) pip compile pyproject.toml --quiet --generate-hashes --annotation-s
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: $(UV_READY) ## Write both locks again: requirements.lock keeps what fits, the other takes the newest
-	$(LOCK) --python 3.10 --all-extras \
+	$(LOCK) --python 3.10 --extra dev --extra kubeflow --extra airflow \
 		--constraints constraints.txt --output-file requirements.lock
-	$(LOCK) --python 3.12 --extra dev --extra keras2 --upgrade \
+	$(LOCK) --python 3.12 --extra dev --extra keras2 --extra dask --upgrade \
 		--constraints constraints-latest.txt --output-file requirements-latest.lock
 
 clean: ## Remove environments, tools and caches

@@ -23,16 +23,20 @@ settings.load_profile("rnn-migrator")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Markers of tests, and the package without which they are skipped.
+OPTIONAL = {"beam": "apache_beam", "tfx": "tfx"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts slow tests last, and skips TFX tests where TFX is not installed."""
+    """Puts slow tests last, and skips those that need TFX or Beam where it is not installed."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-    if importlib.util.find_spec("tfx") is not None:
-        return
-    skip = pytest.mark.skip(reason="TFX is not installed")
-    for item in items:
-        if item.get_closest_marker("tfx"):
-            item.add_marker(skip)
+    for marker, package in OPTIONAL.items():
+        if importlib.util.find_spec(package) is not None:
+            continue
+        skip = pytest.mark.skip(reason=f"{package} is not installed")
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rnn_migrator.equivalence.comparison import Thresholds
+from rnn_migrator.equivalence.comparison import CONVERTED, Thresholds, compare_case
 from rnn_migrator.equivalence.evaluation import Evaluation, assumptions
 from rnn_migrator.equivalence.evaluator import Measurement
+from rnn_migrator.equivalence.inputs import case as evaluated
 from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.oracles import Attendance
+from rnn_migrator.equivalence.yardstick import Yardstick
 from rnn_migrator.keras_model.build import build_model
 from rnn_migrator.keras_model.export import save
 from rnn_migrator.keras_model.targets import Target
@@ -81,20 +83,35 @@ def judge(
     return Evaluation(measured, sent, Attendance(), assumed, thresholds or Thresholds())
 
 
-def check_answers(
-    lab: LabModel, answers: Mapping[str, Any], golden: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Asserts that they are a golden's outputs, but for the rounding of float32."""
-    # A layer norm divides by standard deviations that may be small.
-    normalises = any(member.cell.norms for _, member in lab.recognition.model.cells())
-    floor = 3e-6 if normalises else 1e-6
-    assert set(answers) == set(golden["outputs"])
-    for name, expected in golden["outputs"].items():
+def check_answers(lab: LabModel, answers: Mapping[str, Any], signature: str) -> None:
+    """Asserts that they are the outputs of a golden, but for the rounding of float32.
+
+    Both may be as far from float64 as the evaluator allows.
+    """
+    outputs, bounds = lab.goldens[signature]["outputs"], _bounds(lab.name, signature)
+    assert set(answers) == set(outputs)
+    for name, expected in outputs.items():
         received = np.asarray(answers[name])
         assert received.shape == expected.shape
         assert received.dtype == expected.dtype
-        size = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
-        np.testing.assert_allclose(received, expected, rtol=0, atol=floor * size)
+        np.testing.assert_allclose(received, expected, rtol=0, atol=2 * bounds[name])
+
+
+@functools.cache
+def _bounds(name: str, signature: str) -> dict[str, float]:
+    """What rounding may come to in a model of the lab, by output."""
+    lab = LAB[name]
+    yardstick, thresholds = Yardstick(lab.recognition.model), Thresholds()
+    golden = lab.goldens[signature]
+    case = evaluated.Case("golden", signature, golden["inputs"])
+    exact = yardstick.exact(case)
+    given = {name: exact[name] for name in golden["outputs"]}
+    rounded = yardstick.rounded(case, exact)
+    compared = compare_case(case, given, rounded, {CONVERTED: given}, thresholds)
+    return {
+        name.partition("/")[2]: float(np.max(errors.bound(thresholds)))
+        for name, errors in compared.outputs.items()
+    }
 
 
 def recognised(case: Case, scope: str = "", *settings: str) -> Recognition:

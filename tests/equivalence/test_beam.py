@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +25,7 @@ from rnn_migrator.equivalence.inputs.examples import Examples, find_files
 from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError, UsageError
-from rnn_migrator.files import plain_json
+from rnn_migrator.files import plain_json, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage import record
 from rnn_migrator.migration import Request, convert, source_of
@@ -33,19 +35,15 @@ from tests.legacy_lab.cases import Case
 if TYPE_CHECKING:
     from rnn_migrator.equivalence.beam import Job
 
-pytestmark = [pytest.mark.tfx, pytest.mark.slow]
+pytestmark = [pytest.mark.beam, pytest.mark.slow]
 
-IN_MEMORY = ["--runner=DirectRunner", "--direct_running_mode=in_memory"]
-TWO_THREADS = [
-    "--runner=DirectRunner",
-    "--direct_running_mode=multi_threading",
-    "--direct_num_workers=2",
-]
-TWO_PROCESSES = [
-    "--runner=DirectRunner",
-    "--direct_running_mode=multi_processing",
-    "--direct_num_workers=2",
-]
+# What DirectRunner is in Beam 2.59. Later ones try to fetch another engine from the network first.
+LOCAL = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+IN_MEMORY = [LOCAL, "--direct_running_mode=in_memory"]
+TWO_THREADS = [LOCAL, "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+TWO_PROCESSES = [LOCAL, "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+DASK = "--runner=apache_beam.runners.dask.dask_runner.DaskRunner"
+DASK_SECONDS = 300
 
 
 def runner(*arguments: str) -> Callable[[], Any]:
@@ -68,7 +66,7 @@ def output(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    """A recording, a data set in several parts, and a search."""
+    """A recording, a data set of two files, and a search."""
     folder = tmp_path_factory.mktemp("data")
     for name, seed in (("a.tfrecord", 0), ("b.gz", 1)):
         write(folder / name, (example(x=array) for array in sequences(150, 4, seed=seed)))
@@ -170,14 +168,96 @@ def test_workers_elsewhere_give_the_same_figures(
     assert json.dumps(found) == json.dumps(expected)
 
 
-def test_recordings_of_another_model_are_not_blessed(job: Job, case: Case, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of a Dask cluster of two worker processes, closed when it takes too long."""
+    import apache_beam as beam
+
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    if tuple(map(int, beam.__version__.split(".")[:2])) < (2, 71):
+        pytest.skip(f"the DaskRunner of Beam {beam.__version__} takes no options from arguments")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        alarm = threading.Timer(DASK_SECONDS, cluster.close)
+        alarm.start()
+        yield cluster.scheduler_address
+        alarm.cancel()
+
+
+@pytest.fixture
+def dask(cluster: str) -> Iterator[list[str]]:
+    """Arguments for the cluster; the client, which the runner leaves open, is closed."""
+    from distributed import default_client
+
+    yield [DASK, f"--dask_client_address={cluster}", "--dask_partition_size=1"]
+    default_client().close()
+
+
+def test_two_dask_workers_give_the_same_document(
+    job: Job, expected: dict[str, Any], tmp_path: Path, dask: list[str]
+) -> None:
+    from distributed import default_client
+
     from rnn_migrator.equivalence.beam import evaluate_on_beam
 
+    file = tmp_path / "evaluation.json"
+    evaluate_on_beam(job, file, runner(*dask))
+    write_json(tmp_path / "expected.json", expected)
+    assert file.read_bytes() == (tmp_path / "expected.json").read_bytes()
+    computed = default_client().run(lambda: (os.getpid(), "tensorflow" in sys.modules))
+    processes = {process for process, with_model in computed.values() if with_model}
+    assert len(processes - {os.getpid()}) == 2, "both have taken part"
+
+
+def test_what_dask_loses_gets_no_blessing(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dask: list[str]
+) -> None:
+    import apache_beam as beam
+
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    class InBatches(beam.PTransform):
+        def expand(self, elements: Any) -> Any:  # Dask's runner drops what finish_bundle gives
+            return elements | beam.BatchElements() | beam.FlatMap(lambda batch: batch)
+
+    monkeypatch.setattr(beam, "Reshuffle", InBatches)
+    found = evaluate_on_beam(job, tmp_path / "evaluation.json", runner(*dask))
+    assert found["verdict"] == "not blessed"
+    assert f"compared of {found['cases']['sent']} sent" in found["reason"]
+    assert evaluate_on_beam(job, tmp_path / "here.json", runner())["verdict"] == "blessed"
+
+
+def test_an_error_of_a_dask_worker_comes_as_it_was_raised(
+    job: Job, output: Path, tmp_path: Path, dask: list[str]
+) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    broken = tmp_path / "out"
+    shutil.copytree(output, broken)
+    (broken / "saved_model" / "saved_model.pb").write_bytes(b"rubble")
+    with pytest.raises(UnreadableError) as error:
+        evaluate_on_beam(
+            dataclasses.replace(job, output=str(broken)),
+            tmp_path / "evaluation.json",
+            runner(*dask),
+        )
+    assert error.value.problems[0].where == str(broken / "saved_model")
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("where", ["here", "dask"])
+def test_recordings_of_another_model_are_not_blessed(
+    job: Job, case: Case, tmp_path: Path, request: pytest.FixtureRequest, where: str
+) -> None:
+    from rnn_migrator.equivalence.beam import evaluate_on_beam
+
+    arguments = request.getfixturevalue("dask") if where == "dask" else IN_MEMORY
     arrays = dict(np.load(case.goldens["with_lengths"]))
     arrays["out:outputs"] = arrays["out:outputs"] + np.float32(1e-3)
     np.savez(tmp_path / "golden.npz", **arrays)
     wrong = dataclasses.replace(job, inputs=Inputs((str(tmp_path / "golden.npz"),)))
-    found = evaluate_on_beam(wrong, tmp_path / "evaluation.json", runner())
+    found = evaluate_on_beam(wrong, tmp_path / "evaluation.json", runner(*arguments))
     assert found["verdict"] == "not blessed"
     assert "recorded outputs" in found["reason"]
 

@@ -162,9 +162,9 @@ def served() -> Path:
 @every
 @pytest.mark.parametrize(("target", "way"), WAYS)
 def test_a_stranger_gets_the_goldens(lab: LabModel, target: Target, way: str) -> None:
-    for signature, golden in lab.goldens.items():
+    for signature in lab.goldens:
         with np.load(served() / f"{lab.name}-{signature}-{target.value}-{way}.npz") as answers:
-            check_answers(lab, answers, golden)
+            check_answers(lab, answers, signature)
 
 
 @pytest.mark.parametrize("name", ["tf1_stacked_lstm", "tf1_bidirectional_gru"])

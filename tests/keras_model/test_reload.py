@@ -25,7 +25,7 @@ def test_a_converted_folder_gives_the_goldens(lab: LabModel, target: Target) -> 
     """A model for GPUs runs by its `.keras` file where there is none."""
     call = open_converted(exported(lab.name, target), target, lab.recognition.model)
     for signature, golden in lab.goldens.items():
-        check_answers(lab, call(signature, golden["inputs"]), golden)
+        check_answers(lab, call(signature, golden["inputs"]), signature)
 
 
 LOAD = """
@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @chosen
 def test_a_keras_file_needs_our_package_only(lab: LabModel, folder: Path) -> None:
     with np.load(reloaded(folder) / lab.name / "outputs.npz") as answers:
-        check_answers(lab, dict(answers), lab.goldens["serving_default"])
+        check_answers(lab, dict(answers), "serving_default")
 
 
 # Damage

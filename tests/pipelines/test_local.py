@@ -16,6 +16,7 @@ import yaml
 from pipelines.local import RunResult, run_local
 from rnn_migrator.errors import ExitStatus, UnreadableError, UnsupportedError, UsageError
 from rnn_migrator.lineage.query import lineage
+from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
@@ -194,6 +195,32 @@ def test_other_recordings_are_not_taken_from_the_cache(migration: Migration) -> 
     assert third.blessed
     assert third.pushed == first.pushed
     assert third.lineage.verdict.verdict == "blessed"  # type: ignore[union-attr]
+
+
+def test_examples_are_compared_and_others_are_not_taken_from_the_cache(
+    migration: Migration,
+) -> None:
+    file = migration.folder / "examples" / "Split-eval" / "data_tfrecord-00000-of-00001.gz"
+    schema = migration.folder / "schema.pbtxt"
+    schema.write_text('feature { name: "x" type: FLOAT }')
+    evaluation = {
+        "golden": ["golden.npz"],
+        "examples": {
+            "path": "examples",
+            "splits": ["eval"],
+            "features": {"inputs": "x"},
+            "schema": "schema.pbtxt",
+        },
+        "search": {"ranges": {"inputs": [-1, 1]}, "steps": [1, 5], "tries": 8},
+    }
+    for seed, count in ((0, 30), (1, 20)):
+        write(file, (example(x=array) for array in sequences(count, 4, seed=seed)))
+        result = migration.run(evaluation=evaluation)
+        assert result.blessed
+        assert result.evaluation["records"] == {file.name: {"sent": count, "compared": count}}
+        assert "search 4 of 4" in result.evaluation["cases"]["compared"]
+        assert "EquivalenceEvaluator" not in result.cached
+    assert "EquivalenceEvaluator" in migration.run(evaluation=evaluation).cached
 
 
 def test_an_assumption_is_not_blessed_and_pushed_nowhere(migration: Migration) -> None:
