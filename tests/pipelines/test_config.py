@@ -54,7 +54,7 @@ def test_every_key(folder: Path) -> None:
     assert config.evaluation.thresholds.floor == 1e-6
     assert config.output.root == folder.parent / "runs"
     assert config.output.serving == Path("/srv/models")
-    assert config.output.metadata == folder.parent / "metadata.sqlite"
+    assert config.output.metadata.file == folder.parent / "metadata.sqlite"
     assert config.request.target is Target.CPU
     assert config.request.strict
     assert not config.cache
@@ -70,7 +70,7 @@ def test_what_may_be_left_out(folder: Path) -> None:
     assert parse_settings(config.source.set).get("cell_clip").value is None  # type: ignore[union-attr]
     assert config.target is Target.PORTABLE
     assert config.output.serving == folder / "r" / "serving"
-    assert config.output.metadata == folder / "r" / "metadata.sqlite"
+    assert config.output.metadata.file == folder / "r" / "metadata.sqlite"
     assert config.cache
     assert not config.strict
 

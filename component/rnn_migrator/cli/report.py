@@ -232,7 +232,7 @@ def print_lineage(answer: Mapping[str, Any]) -> None:
         if answer.get("sha256", source["sha256"]) != source["sha256"]:
             tree.add("[yellow]these bytes lie there no more[/]")
         for model in members:
-            _add_model(tree if members == [answer] else tree.add(escape(model["model"])), model)
+            _add_model(tree.add(escape(model["model"])) if "models" in answer else tree, model)
     for sibling in answer.get("siblings", []):
         branch = tree.add(f"also made from it: {escape(sibling['model'])}")
         if sibling["source"]["path"] != answer["source"]["path"]:
