@@ -139,7 +139,7 @@ def load(file: Path, schema: type[AnySection]) -> AnySection:
             Problem(
                 where=str(file),
                 expected="a YAML file",
-                received=" ".join(str(e).split()),
+                received=without_password(" ".join(str(e).split())),
                 remedy="see configs/ for examples",
             )
         ) from e

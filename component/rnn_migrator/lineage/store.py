@@ -29,7 +29,7 @@ _PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432, "postgres": 5432}
 
 _FORM = "mysql://user:password@host:port/database, or the same with postgresql"
 
-_PASSWORD = re.compile(r"(\w+://[^:/@\s'\"]*):[^\s'\"]*@")
+_PASSWORD = re.compile(r"(\w+://[^:\s]*):.*@|(\w+://[^:@\s]*):\S+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 _RETRIES = 20
@@ -37,8 +37,8 @@ _RETRIES = 20
 
 
 def without_password(text: str) -> str:
-    """A text with the passwords of connection strings in it replaced."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """A text with the passwords of connection strings in it replaced, well-formed or not."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}:***@" if found[1] else f"{found[2]}:***", text)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -87,16 +87,18 @@ class StoreAddress:
         try:
             parts = self._parts()
         except ValueError as e:
-            raise no_store(self, "another form") from e
+            raise _no_store(self, "another form") from e
         port = parts.port or _PORTS[parts.scheme]
         database, user = parts.path.strip("/"), urllib.parse.unquote(parts.username or "")
+        password = self._password(parts)
         if _PORTS[parts.scheme] == _PORTS["mysql"]:
             server = config.mysql
             server.host, server.port, server.database = parts.hostname, port, database
+            server.user, server.password = user, password
         else:
             server = config.postgresql
             server.host, server.port, server.dbname = parts.hostname, str(port), database
-        server.user, server.password = user, self._password(parts)
+            server.user, server.password = _for_libpq(user), _for_libpq(password)
         config.retry_options.max_num_retries = _RETRIES
         return config
 
@@ -124,6 +126,12 @@ class StoreAddress:
                 )
             )
         return os.environ[variable[1]]
+
+
+def _for_libpq(value: str) -> str:
+    """A value quoted for a connection string of libpq, into which ML Metadata puts it as it is."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 Metadata = StoreAddress | Path | str
@@ -171,7 +179,7 @@ def open_store(metadata: Metadata) -> MetadataStore:
     config = address.connection()
     if address.file is not None:
         if not _is_sqlite(address.file):
-            raise no_store(address, "no SQLite file")
+            raise _no_store(address, "no SQLite file")
         config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READONLY
     else:
         getattr(config, config.WhichOneof("config")).skip_db_creation = True
@@ -179,8 +187,8 @@ def open_store(metadata: Metadata) -> MetadataStore:
         store = ml_metadata.MetadataStore(config)
         store.get_artifact_types()
     except (errors.StatusError, RuntimeError) as e:
-        received = str(e).partition(" query:")[0]
-        raise no_store(address, f"something else ({received})") from e
+        received = str(e).partition(" query:")[0].strip()
+        raise _no_store(address, f"none that could be opened ({received})") from e
     return store
 
 
@@ -191,14 +199,14 @@ def _is_sqlite(file: Path) -> bool:
         return stream.read(len(_SQLITE)) == _SQLITE
 
 
-def no_store(address: StoreAddress, received: str) -> UsageError:
-    """What is raised for an address that leads to no store."""
+def _no_store(address: StoreAddress, received: str) -> UsageError:
     return UsageError(
         Problem(
             where=str(address),
             expected="an ML Metadata store, as `rnn-migrate run` leaves it: a file of SQLite, or "
             + _FORM,
             received=received,
-            remedy="name the store of the run: --metadata STORE",
+            remedy="name the store of the run: --metadata STORE"
+            + ("" if address.file else ", see that its server runs and that the user may log in"),
         )
     )
