@@ -37,6 +37,8 @@ def _as_texts(value: Any) -> Any:
 
 ConfigPath = Annotated[Path, pydantic.AfterValidator(_beside_config)]
 ConfigFile = Annotated[ConfigPath, pydantic.AfterValidator(_existing)]
+
+
 def _store(value: Any, info: pydantic.ValidationInfo) -> StoreAddress:
     """A store by its connection string, or by a path that is relative to the file's folder."""
     if not isinstance(value, str):

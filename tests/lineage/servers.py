@@ -1,4 +1,4 @@
-"""Real database servers from the distribution's packages, each in a folder and on a port of its own.
+"""Real database servers from the distribution's packages, each in a folder of its own.
 
 They refuse to run as root, and are then run as the user whom their package made for them.
 """
@@ -135,9 +135,7 @@ def _run(*command: str, **environment: str) -> None:
 
 
 @contextlib.contextmanager
-def _process(
-    command: Sequence[str], port: int, log: Path, stop: signal.Signals
-) -> Iterator[None]:
+def _process(command: Sequence[str], port: int, log: Path, stop: signal.Signals) -> Iterator[None]:
     """A server for as long as the block runs."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/")

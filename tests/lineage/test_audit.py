@@ -70,7 +70,9 @@ def test_an_untouched_model_matches(folder: Path, path: str) -> None:
     kinds = [check.kind for check in answer.checks]
     files = {"model.keras", "conversion.json"} if "model" in path else set()
     assert kinds.count("file of the model") == 4 + len(files)
-    assert kinds.count("variable of the model") == kinds.count("tensor of the legacy artifact") == 10
+    assert (
+        kinds.count("variable of the model") == kinds.count("tensor of the legacy artifact") == 10
+    )
     assert kinds.count("legacy artifact") == 1
 
 

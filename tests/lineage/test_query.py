@@ -447,7 +447,7 @@ def test_long_properties_lie_in_pieces() -> None:
 
 def test_the_config_has_a_digest() -> None:
     document = {
-        "source": {key: "" for key in (*record.SOURCE_KEYS, "path")},
+        "source": dict.fromkeys((*record.SOURCE_KEYS, "path"), ""),
         "settings": ["forget_bias=1.0"],
         "declared": [],
         "target": "cpu",

@@ -112,6 +112,30 @@ def test_one_mistake_gives_one_message_with_its_line(
     assert all(word in message for word in words), message
 
 
+def test_a_store_by_its_connection_string(folder: Path) -> None:
+    address = "mysql://me:${PASSWORD}@db.example.com/lineage"
+    config = load_config(write(folder, WHOLE.replace("../metadata.sqlite", address)))
+    assert config.output.metadata.file is None
+    assert config.output.metadata.text == address
+    assert "PASSWORD" not in f"{config!r} {config}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://me:s3cret@db",
+        "[mysql://me:s3cret@db/a]",
+        "{a: mysql://me:s3cret@db/a}",
+        '"mysql://me:s3cret@db/a',
+    ],
+)
+def test_no_password_is_shown(folder: Path, text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_config(write(folder, WHOLE.replace("../metadata.sqlite", text)))
+    assert "s3cret" not in str(error.value)
+    assert "mysql://me:***" in str(error.value)
+
+
 def test_all_mistakes_at_once(folder: Path) -> None:
     text = WHOLE.replace("target: cpu", "target: tpu").replace("cache: false", "cache: maybe")
     with pytest.raises(UsageError) as error:

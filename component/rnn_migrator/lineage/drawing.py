@@ -69,7 +69,9 @@ def draw(graph: Mapping[str, Any]) -> Drawing:
         node: (_MARGIN + column * _COLUMN, _MARGIN + rows[node] * _ROW)
         for node, column in columns.items()
     }
-    boxes = (Box(*corners[node], *nodes[node]) for node in nodes)
+    boxes = (
+        Box(*corners[node], kind, lines, title) for node, (kind, lines, title) in nodes.items()
+    )
     return Drawing(
         width=max((x for x, _ in corners.values()), default=0) + BOX_WIDTH + _MARGIN,
         height=max((y for _, y in corners.values()), default=0) + _ROW,

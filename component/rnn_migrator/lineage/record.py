@@ -77,9 +77,7 @@ def source_properties(source: Mapping[str, Any]) -> dict[str, str]:
     return {key: source[key] for key in SOURCE_KEYS if source[key]}
 
 
-def conversion_properties(
-    document: Mapping[str, Any], files: Mapping[str, str]
-) -> dict[str, str]:
+def conversion_properties(document: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, str]:
     """Custom properties of a converted model.
 
     Args:
@@ -164,7 +162,7 @@ def decode(properties: Mapping[str, str]) -> dict[str, Any]:
 
 
 def in_pieces(properties: Mapping[str, str]) -> dict[str, str]:
-    """The properties with long values cut up: what follows `facts` is `facts_2`, `facts_3`, …"""
+    """The properties with long values cut up: `facts` goes on in `facts_2`, `facts_3` and so on."""
     return {
         f"{key}_{number}" if number > 1 else key: piece
         for key, value in properties.items()
