@@ -157,8 +157,11 @@ def _as_json(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def decode(properties: Mapping[str, str]) -> dict[str, Any]:
-    """Custom properties with the JSON among them parsed."""
-    return {key: json.loads(value) if key in _JSON else value for key, value in properties.items()}
+    """Custom properties, in pieces or whole, with the JSON among them parsed."""
+    return {
+        key: json.loads(value) if key in _JSON else value
+        for key, value in joined(properties).items()
+    }
 
 
 def in_pieces(properties: Mapping[str, str]) -> dict[str, str]:
