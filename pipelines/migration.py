@@ -21,6 +21,7 @@ from rnn_migrator.tfx_components.artifacts import LegacyModel
 from rnn_migrator.tfx_components.converter.component import RnnConverter
 from rnn_migrator.tfx_components.evaluator.component import EquivalenceEvaluator
 from rnn_migrator.tfx_components.evaluator.executor import DataOptions
+from rnn_migrator.tfx_components.pusher.component import Pusher
 
 
 def create_pipeline(
@@ -69,7 +70,7 @@ def create_pipeline(
         thresholds=config.evaluation.thresholds,
         uri_of=uri_of,
     )
-    pusher = tfx.components.Pusher(
+    pusher = Pusher(
         model=converter.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(

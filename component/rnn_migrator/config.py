@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import pydantic
 import yaml
@@ -166,7 +166,7 @@ def _problem(
 ) -> Problem:
     place, kind = error["loc"], error["type"]
     section = _section(schema, place if kind == "model_type" else place[:-1])
-    known = ", ".join(section.model_fields) if section and kind in _EXPECTED else ""
+    known = ", ".join(map(str, _keys(section))) if section and kind in _EXPECTED else ""
     return Problem(
         where=f"{file}, line {_line(node, place)}, {'.'.join(map(str, place)) or 'top level'}",
         expected=_EXPECTED.get(kind) or _phrase(error["msg"]),
@@ -185,9 +185,15 @@ def _section(schema: type[Section], place: tuple[str | int, ...]) -> type[Sectio
     """The section of the config that a place names, None where it is none."""
     section: Any = schema
     for key in place:
-        field = getattr(section, "model_fields", {}).get(key)
-        section = field.annotation if field else None
-    return section if hasattr(section, "model_fields") else None
+        field = _keys(section).get(key) if section else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+    return section
+
+
+def _keys(section: type[Section]) -> dict[str | int, Any]:
+    """The fields of a section by the keys they have in a file."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _line(node: yaml.Node | None, place: tuple[str | int, ...]) -> int:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import load_config
+from rnn_migrator.equivalence.inputs.examples import Examples
+from rnn_migrator.equivalence.inputs.plan import Inputs
+from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.errors import UsageError
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.recognition.settings import parse_settings
@@ -61,6 +64,26 @@ def test_every_key(folder: Path) -> None:
     assert config.beam_pipeline_args == ("--runner=DirectRunner",)
 
 
+def test_data_and_a_search(folder: Path) -> None:
+    (folder / "schema.pbtxt").touch()
+    (folder / "data" / "Split-eval").mkdir(parents=True)
+    (folder / "data" / "Split-eval" / "records").touch()
+    data = "{path: data, splits: [eval], features: {inputs: x}, schema: schema.pbtxt, batch: 32}"
+    search = "{ranges: {inputs: [-1, 1.5]}, steps: [2, 9], tries: 7}"
+    text = WHOLE.replace("factor: 4", f"examples: {data}, search: {search}")
+    inputs = load_config(write(folder, text)).evaluation.inputs
+    assert inputs == Inputs(
+        (str(folder / "golden.npz"),),
+        Examples(
+            (str(folder / "data" / "Split-eval" / "records"),),
+            {"inputs": "x"},
+            str(folder / "schema.pbtxt"),
+            32,
+        ),
+        SearchSpace({"inputs": (-1.0, 1.5)}, (2, 9), 7),
+    )
+
+
 def test_what_may_be_left_out(folder: Path) -> None:
     text = (
         "name: a\nsource: {path: w.npz, set: {forget_bias: 0, cell_clip: null}}\noutput: {root: r}"
@@ -98,6 +121,17 @@ def test_paths_do_not_depend_on_the_working_directory(
         ("name: stacked-lstm", "name: Stacked LSTM", 2, ["name", "pattern"]),
         ("cache: false", "cache: maybe", 14, ["cache", "'maybe'"]),
         ("set: [forget", "set: [{a: 1}, forget", 6, ["source.set.0", "string"]),
+        (
+            "factor: 4",
+            "examples: {}",
+            9,
+            ["examples.path", "path, splits, features, schema"],
+        ),
+        ("factor: 4", "examples: {path: x, batches: 1}", 9, ["examples.batches", "no such key"]),
+        ("factor: 4", "examples: {path: x, batch: 0}", 9, ["examples.batch", "greater than 0"]),
+        ("factor: 4", "examples: {path: x, schema: y}", 9, ["examples.schema", "there is none"]),
+        ("factor: 4", "search: {steps: [5, 1]}", 9, ["search.steps", "fewest steps, then"]),
+        ("factor: 4", "search: {ranges: {x: 1}}", 9, ["search.ranges.x", "tuple"]),
     ],
 )
 def test_one_mistake_gives_one_message_with_its_line(
