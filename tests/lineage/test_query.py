@@ -343,6 +343,14 @@ def test_a_later_push_into_the_same_folder_supersedes(run: Run) -> None:
     assert apart.supersedes is apart.superseded_by is None
 
 
+def test_what_is_pushed_again_as_it_was_supersedes_nothing(run: Run) -> None:
+    blessing = run.evaluate()
+    for _ in range(2):
+        destination = run.push(blessing, "17")
+    for push in lineage(destination).pushes:
+        assert push.supersedes is push.superseded_by is None
+
+
 def test_what_else_became_of_the_same_bytes(run: Run) -> None:
     destination = run.push(run.evaluate(), "17")
     other = Run(run.folder, run.writer, number=2)

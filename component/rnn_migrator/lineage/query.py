@@ -408,10 +408,13 @@ def _pushes(graph: Graph, model: Artifact) -> list[Artifact]:
 def _push(store: MetadataStore, graph: Graph, pushed: Artifact) -> Push:
     pusher = graph.producer(pushed)
     destination = push_destination(pushed)
+    here = place(destination)
     line = [
         other
         for other in _all_pushed(store)
-        if place(push_destination(other)).parent == place(destination).parent
+        # What was pushed again as it was keeps its version, and supersedes nothing.
+        if place(push_destination(other)).parent == here.parent
+        and place(push_destination(other)) != here
     ]
     earlier = [_version(store, other) for other in line if other.id < pushed.id][-1:]
     later = [_version(store, other) for other in line if other.id > pushed.id][:1]
