@@ -80,6 +80,12 @@ def test_the_page_says_what_the_answer_says(run: Run, tmp_path: Path) -> None:
     assert "Converted model 3 of 3" in words
 
 
+def test_what_was_refused_stands_out(run: Run, tmp_path: Path) -> None:
+    text = written(run, tmp_path / "page.html")
+    assert text.count('<g class="ModelBlessing refused">') == 1
+    assert text.count('<g class="ModelBlessing">') == 2
+
+
 def drawing(run: Run) -> Drawing:
     return draw(lineage(run.folder / "serving").graph)
 
