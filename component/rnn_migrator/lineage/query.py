@@ -200,7 +200,7 @@ def lineage_of_source(source: Path | str, metadata: Metadata | None = None) -> S
     """Where a legacy artifact went.
 
     Args:
-      source: The path or URI it was converted from, or another path where the same bytes lie.
+      source: The path or URI it was converted from, or another where the same files lie.
       metadata: As for `lineage`.
 
     Raises:
