@@ -12,6 +12,7 @@ import yaml
 
 from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage.store import StoreAddress, without_password
 from rnn_migrator.recognition.declared import DeclaredLayer
 
 
@@ -36,6 +37,20 @@ def _as_texts(value: Any) -> Any:
 
 ConfigPath = Annotated[Path, pydantic.AfterValidator(_beside_config)]
 ConfigFile = Annotated[ConfigPath, pydantic.AfterValidator(_existing)]
+
+
+def _store(value: Any, info: pydantic.ValidationInfo) -> StoreAddress:
+    """A store by its connection string, or by a path that is relative to the file's folder."""
+    if not isinstance(value, str):
+        raise ValueError("a path or a connection string")
+    address = StoreAddress(value)
+    if address.file is None:
+        address.check()
+        return address
+    return StoreAddress(str(_beside_config(address.file, info)))
+
+
+ConfigStore = Annotated[StoreAddress, pydantic.PlainValidator(_store)]
 SettingTexts = Annotated[tuple[str, ...], pydantic.BeforeValidator(_as_texts)]
 
 
@@ -126,7 +141,7 @@ def load(file: Path, schema: type[AnySection]) -> AnySection:
             Problem(
                 where=str(file),
                 expected="a YAML file",
-                received=" ".join(str(e).split()),
+                received=without_password(" ".join(str(e).split())),
                 remedy="see configs/ for examples",
             )
         ) from e
@@ -155,7 +170,7 @@ def _problem(
     return Problem(
         where=f"{file}, line {_line(node, place)}, {'.'.join(map(str, place)) or 'top level'}",
         expected=_EXPECTED.get(kind) or _phrase(error["msg"]),
-        received="nothing" if kind == "missing" else repr(error["input"]),
+        received="nothing" if kind == "missing" else without_password(repr(error["input"])),
         remedy=f"the keys here are {known}" if known else "correct this value",
     )
 

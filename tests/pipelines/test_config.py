@@ -57,7 +57,7 @@ def test_every_key(folder: Path) -> None:
     assert config.evaluation.thresholds.floor == 1e-6
     assert config.output.root == folder.parent / "runs"
     assert config.output.serving == Path("/srv/models")
-    assert config.output.metadata == folder.parent / "metadata.sqlite"
+    assert config.output.metadata.file == folder.parent / "metadata.sqlite"
     assert config.request.target is Target.CPU
     assert config.request.strict
     assert not config.cache
@@ -93,7 +93,7 @@ def test_what_may_be_left_out(folder: Path) -> None:
     assert parse_settings(config.source.set).get("cell_clip").value is None  # type: ignore[union-attr]
     assert config.target is Target.PORTABLE
     assert config.output.serving == folder / "r" / "serving"
-    assert config.output.metadata == folder / "r" / "metadata.sqlite"
+    assert config.output.metadata.file == folder / "r" / "metadata.sqlite"
     assert config.cache
     assert not config.strict
 
@@ -144,6 +144,30 @@ def test_one_mistake_gives_one_message_with_its_line(
     message = str(error.value.problems[0])
     assert f"{file}, line {line}," in message
     assert all(word in message for word in words), message
+
+
+def test_a_store_by_its_connection_string(folder: Path) -> None:
+    address = "mysql://me:${PASSWORD}@db.example.com/lineage"
+    config = load_config(write(folder, WHOLE.replace("../metadata.sqlite", address)))
+    assert config.output.metadata.file is None
+    assert config.output.metadata.text == address
+    assert "PASSWORD" not in f"{config!r} {config}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://me:s3cret@db",
+        "[mysql://me:s3cret@db/a]",
+        "{a: mysql://me:s3cret@db/a}",
+        '"mysql://me:s3cret@db/a',
+    ],
+)
+def test_no_password_is_shown(folder: Path, text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_config(write(folder, WHOLE.replace("../metadata.sqlite", text)))
+    assert "s3cret" not in str(error.value)
+    assert "mysql://me:***" in str(error.value)
 
 
 def test_all_mistakes_at_once(folder: Path) -> None:
