@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import MigrationConfig, check_config, load_config
+from pipelines.runs import compile_run, launch
 from pipelines.stages import only_stages
 from rnn_migrator.errors import ExitStatus, Problem, UsageError
 from rnn_migrator.files import read_json
@@ -72,26 +73,21 @@ def run_local(config_path: Path, progress: Stages = silent) -> RunResult:
     with only_stages(progress):
         from pipelines.migration import create_pipeline
 
-        run_id = _run(create_pipeline(config))
-    return _result(config, run_id)
+        run_id = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        launch(compile_run(create_pipeline(config), run_id))
+    return read_result(config, run_id)
 
 
-def _run(pipeline: Any) -> str:
-    """Runs a pipeline; gives the name of the run."""
-    from tfx.dsl.compiler import constants
-    from tfx.dsl.compiler.compiler import Compiler
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
+def read_result(config: MigrationConfig, run_id: str) -> RunResult:
+    """What a run came to, as ML Metadata and the folders of the run say it.
 
-    # The runner gives a run a name that it keeps to itself, unless it has one already.
-    run_id = datetime.datetime.now(datetime.timezone.utc).isoformat()
-    compiled = Compiler().compile(pipeline)
-    substitute_runtime_parameter(compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    LocalDagRunner().run_with_ir(compiled)
-    return run_id
+    Args:
+      config: The migration.
+      run_id: Name of the run in ML Metadata.
 
-
-def _result(config: MigrationConfig, run_id: str) -> RunResult:
+    Raises:
+      MigrationError: What it made, or what it took from an earlier run, is not there any more.
+    """
     from rnn_migrator.equivalence.beam import EVALUATION_FILE
 
     metadata = config.output.metadata

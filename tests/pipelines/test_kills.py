@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from pipelines.local import run_local
 from rnn_migrator.lineage.query import lineage
 from tests.legacy_lab.cases import Case
+from tests.pipelines.migrations import place_files, write_config
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
@@ -62,18 +62,8 @@ def check_complete(model: Path, golden: Any) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path, cases: dict[str, Case]) -> Path:
-    case = cases["tf1_stacked_lstm_npz"]
-    shutil.copy(case.source, tmp_path / "weights.npz")
-    shutil.copy(case.goldens["with_lengths"], tmp_path / "golden.npz")
-    content = {
-        "name": "weights",
-        "source": {"path": "weights.npz", "set": {"forget_bias": 1.0}},
-        "target": "cpu",
-        "evaluation": {"golden": ["golden.npz"]},
-        "output": {"root": "run"},
-    }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
-    return tmp_path / "config.yaml"
+    place_files(tmp_path, cases["tf1_stacked_lstm_npz"])
+    return write_config(tmp_path / "config.yaml", target="cpu")
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -18,9 +18,10 @@ from pipelines.kubeflow import compile_pipeline
 from pipelines.local import run_local
 from rnn_migrator.errors import UnsupportedError, UsageError
 from rnn_migrator.lineage import record
-from rnn_migrator.readers import array_digest, open_artifact
+from rnn_migrator.readers import open_artifact
 from tests.legacy_lab.cases import Case
 from tests.pipelines.kubeflow_driver import Driver, Run, TaskFailed
+from tests.pipelines.migrations import place_files, weights, write_config
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
@@ -103,9 +104,7 @@ def test_types_of_artifacts(project: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def migration(tmp_path: Path, cases: dict[str, Case]) -> Migration:
-    case = cases["tf1_stacked_lstm_npz"]
-    shutil.copy(case.source, tmp_path / "weights.npz")
-    shutil.copy(case.goldens["with_lengths"], tmp_path / "golden.npz")
+    place_files(tmp_path, cases["tf1_stacked_lstm_npz"])
     return Migration(tmp_path)
 
 
@@ -116,16 +115,7 @@ class Migration:
     folder: Path
 
     def config(self, **changes: Any) -> Path:
-        content = {
-            "name": "weights",
-            "source": {"path": "weights.npz", "set": {"forget_bias": 1.0}},
-            "evaluation": {"golden": ["golden.npz"]},
-            "output": {"root": "run"},
-            **changes,
-        }
-        file = self.folder / "config.yaml"
-        file.write_text(yaml.safe_dump(content))
-        return file
+        return write_config(self.folder / "config.yaml", **changes)
 
     @property
     def target(self) -> Path:
@@ -265,16 +255,6 @@ class Cluster:
         spec = self.scratch.with_suffix(".yaml")
         self.upload(compile_pipeline(config, spec, IMAGE, [self.place]).needs)
         return Driver.load(spec, self.scratch, **self.environment).run()
-
-
-def weights(saved_model: Path) -> dict[str, str]:
-    """Digests of the weights of a SavedModel, by name; the seeds of its dropout are chance."""
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
-    types = reader.get_variable_to_dtype_map()
-    names = [name for name, kind in types.items() if kind.is_floating]
-    return {name: array_digest(reader.get_tensor(name)) for name in names}
 
 
 def evaluation(run: Run, cluster: Cluster) -> dict[str, Any]:

@@ -1,0 +1,226 @@
+"""The pipeline as a DAG of Airflow: every component a task, run by TFX's launcher.
+
+Airflow reads its DAG files again and again, so that nothing here imports TFX or TensorFlow before
+a task runs; the DAG is made from the config alone. TFX's own runner for Airflow cannot serve: it
+wants the pipeline itself, and with it TensorFlow, whenever the file is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from airflow import DAG
+from airflow.decorators import task
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+from airflow.models.baseoperator import chain
+from airflow.operators.python import get_current_context
+from airflow.utils.trigger_rule import TriggerRule
+
+from pipelines.config import MigrationConfig, check_config, load_config
+from rnn_migrator.errors import MigrationError, Problem, UsageError, raise_all
+
+VARIABLE = "RNN_MIGRATOR_CONFIGS"
+"""Environment variable that names a config, or a folder of configs."""
+
+PREPARE, PUSHER, VERDICT = "prepare", "Pusher", "verdict"
+"""The first task, the component that pushes, the last task."""
+
+_OPTIONS: dict[str, Any] = {
+    "schedule": None,
+    "catchup": False,
+    # A version is pushed on top of another, not beside it.
+    "max_active_runs": 1,
+    "tags": ["rnn-migrator"],
+}
+
+_logger = logging.getLogger(__name__)
+
+
+def create_dags(where: str | None) -> dict[str, DAG]:
+    """The DAGs of a config, or of a folder of configs, by their names.
+
+    Args:
+      where: YAML file, or folder whose `*.yaml` are taken; None where nobody said.
+
+    Raises:
+      UsageError: Nothing there, two of one name, or everything that is wrong with the configs.
+    """
+    dags: dict[str, DAG] = {}
+    problems: list[Problem] = []
+    for file in _configs(where):
+        try:
+            dag = create_dag(file)
+        except UsageError as e:
+            problems += e.problems
+            continue
+        if dag.dag_id in dags:
+            problems.append(_twice(file, dag.dag_id))
+        dags[dag.dag_id] = dag
+    raise_all(UsageError, problems)
+    return dags
+
+
+def create_dag(config: Path | str, **options: Any) -> DAG:
+    """The DAG of a migration; its name is that of the config.
+
+    Args:
+      config: YAML file of the migration, read again by every run.
+      **options: Those of `airflow.DAG`, such as `schedule` or `default_args`.
+
+    Raises:
+      UsageError: The config is wrong.
+    """
+    file = Path(config).absolute()
+    migration = load_config(file)
+    components = _components(migration)
+    with DAG(dag_id=migration.name, **{"description": str(file), **_OPTIONS, **options}) as dag:
+        run = _prepare(str(file), components)
+        steps = [_component.override(task_id=name)(run, name) for name in components]
+        # One after the other: a store on SQLite takes one writer at a time.
+        chain(run, *steps, _push(str(file), run), _verdict(str(file), run))
+    return dag
+
+
+def _configs(where: str | None) -> list[Path]:
+    path = Path(where or "").expanduser()
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    if where and files:
+        return files
+    raise UsageError(
+        Problem(
+            where=VARIABLE,
+            expected="the YAML file of a migration, or a folder of such files",
+            received=f"no *.yaml in {path}" if where else "nothing",
+            remedy=f"set {VARIABLE} in the environment of Airflow's scheduler and of its workers",
+        )
+    )
+
+
+def _twice(file: Path, name: str) -> Problem:
+    return Problem(
+        where=f"{file}: name",
+        expected="a name that no other config of the folder has",
+        received=name,
+        remedy="name one of them otherwise: Airflow knows a DAG by its name",
+    )
+
+
+def _components(config: MigrationConfig) -> list[str]:
+    """The components before Pusher that `pipelines.migration.create_pipeline` makes, in order."""
+    data = config.evaluation.examples
+    brought = {
+        "LegacyModel": True,
+        "Examples": data is not None,
+        "Schema": data is not None and data.schema_file is not None,
+    }
+    return [*(name for name, is_there in brought.items() if is_there), *_WORKERS]
+
+
+_WORKERS = ("RnnConverter", "EquivalenceEvaluator")
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Fails a task for good where the migration is refused: it would be refused again."""
+    try:
+        yield
+    except MigrationError as e:
+        raise AirflowFailException(str(e)) from e
+
+
+@task(task_id=PREPARE)
+def _prepare(config_file: str, components: list[str]) -> dict[str, Any]:
+    """Checks the migration, and compiles one run of it for the tasks to come.
+
+    The digests of all files are taken here: what changes while the run is under way is refused.
+    """
+    with _refusals():
+        config = load_config(Path(config_file))
+        check_config(config)
+
+        from google.protobuf import json_format
+
+        from pipelines.migration import create_pipeline
+        from pipelines.runs import compile_run, node_ids
+
+        compiled = compile_run(create_pipeline(config), run_id := _run_id())
+        if {*node_ids(compiled)} != {*components, PUSHER}:
+            raise UsageError(_changed(config_file, [*components, PUSHER], node_ids(compiled)))
+    return {"run_id": run_id, "pipeline": json_format.MessageToDict(compiled)}
+
+
+def _run_id() -> str:
+    """A name that no other DAG has, nor this run when it is cleared and begins anew."""
+    context = get_current_context()
+    run, attempt = context["dag_run"], context["ti"].try_number
+    return f"{run.dag_id}.{run.run_id}.{attempt}"
+
+
+def _changed(config_file: str, tasks: list[str], nodes: list[str]) -> Problem:
+    return Problem(
+        where=config_file,
+        expected=f"components that the DAG has tasks for: {', '.join(tasks)}",
+        received=", ".join(nodes),
+        remedy="wait until Airflow has read the changed config, then start another run",
+    )
+
+
+@task
+def _component(run: dict[str, Any], name: str) -> None:
+    """Runs one component."""
+    _launch(run, name)
+
+
+def _launch(run: dict[str, Any], name: str) -> None:
+    from google.protobuf import json_format
+
+    # TFX's first: it registers the messages that are packed into the pipeline.
+    from tfx.orchestration.local import local_dag_runner  # noqa: F401
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from pipelines.runs import launch_node
+
+    with _refusals():
+        compiled = json_format.ParseDict(run["pipeline"], pipeline_pb2.Pipeline())
+        if not launch_node(compiled, name):
+            _logger.info("%s is complete in run %s; clear %s too", name, run["run_id"], PREPARE)
+
+
+@task(task_id=PUSHER)
+def _push(config_file: str, run: dict[str, Any]) -> str:
+    """Pushes a blessed model; skipped, with the reason, where the model is not blessed.
+
+    Either way Pusher runs, so that ML Metadata says that nothing was pushed.
+    """
+    _launch(run, PUSHER)
+    result = _result(config_file, run)
+    if result.pushed is None:
+        raise AirflowSkipException(f"pushed nothing: {result.evaluation['reason']}")
+    return str(result.pushed)
+
+
+@task(task_id=VERDICT, trigger_rule=TriggerRule.NONE_FAILED)
+def _verdict(config_file: str, run: dict[str, Any]) -> dict[str, str]:
+    """Ends the run: it fails where the model is not blessed, and no retry changes that."""
+    result = _result(config_file, run)
+    reason = result.evaluation["reason"]
+    if not result.blessed:
+        raise AirflowFailException(f"not blessed, and pushed nowhere: {reason}")
+    _logger.info("blessed: %s", reason)
+    return {
+        "reason": reason,
+        "model": str(result.model),
+        "pushed": str(result.pushed),
+        "evaluation": str(result.evaluation_file),
+    }
+
+
+def _result(config_file: str, run: dict[str, Any]) -> Any:
+    from pipelines.local import read_result
+
+    with _refusals():
+        return read_result(load_config(Path(config_file)), run["run_id"])

@@ -1,0 +1,86 @@
+"""One run of the pipeline by TFX's own launcher: all of it here, or a component at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnn_migrator.errors import Problem, UsageError
+
+
+def compile_run(pipeline: Any, run_id: str) -> Any:
+    """What TFX's launcher works from, a `pipeline_pb2.Pipeline`.
+
+    Args:
+      pipeline: From `pipelines.migration.create_pipeline`.
+      run_id: Name of the run in ML Metadata, which no other run of the same store may have.
+    """
+    from tfx.dsl.compiler import constants
+    from tfx.dsl.compiler.compiler import Compiler
+    from tfx.orchestration.portable.runtime_parameter_utils import substitute_runtime_parameter
+
+    # The runner gives a run a name that it keeps to itself, unless it has one already.
+    compiled = Compiler().compile(pipeline)
+    substitute_runtime_parameter(compiled, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    return compiled
+
+
+def launch(compiled: Any) -> None:
+    """Runs all components of a compiled run, one after the other."""
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+    LocalDagRunner().run_with_ir(compiled)
+
+
+def node_ids(compiled: Any) -> list[str]:
+    """Names of the components of a compiled run."""
+    return [node.pipeline_node.node_info.id for node in compiled.nodes]
+
+
+def launch_node(compiled: Any, node_id: str) -> bool:
+    """Runs one component of a compiled run; those before it have run, here or elsewhere.
+
+    Args:
+      compiled: From `compile_run`.
+      node_id: Name of the component.
+
+    Returns:
+      Whether it ran. What is complete in this very run is left alone: TFX would hand two results
+      of one component to the next.
+
+    Raises:
+      UsageError: There is no such component.
+    """
+    if node_id not in node_ids(compiled):
+        raise UsageError(
+            Problem(
+                where=node_id,
+                expected=f"one of {', '.join(node_ids(compiled))}",
+                received="a component that this run does not have",
+                remedy="start another run: the config was changed after this one began",
+            )
+        )
+    # The launcher finds what earlier components made in ML Metadata, not in what it is given.
+    alone = type(compiled)()
+    alone.CopyFrom(compiled)
+    del alone.nodes[:]
+    alone.nodes.extend(n for n in compiled.nodes if n.pipeline_node.node_info.id == node_id)
+    if _is_complete(alone):
+        return False
+    launch(alone)
+    return True
+
+
+def _is_complete(compiled: Any) -> bool:
+    """Whether the only component of a compiled run has succeeded in that run already."""
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+
+    deployment = runner_utils.extract_local_deployment_config(compiled)
+    connection = deployment.metadata_connection_config
+    connection = getattr(connection, connection.WhichOneof("connection_config"))
+    [node] = compiled.nodes
+    with metadata.Metadata(connection) as handle:
+        contexts = context_lib.prepare_contexts(handle, node.pipeline_node.contexts)
+        found = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        return any(execution_lib.is_execution_successful(execution) for execution in found)

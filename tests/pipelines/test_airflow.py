@@ -1,0 +1,289 @@
+"""The pipeline on Airflow: what reading the DAG file costs, and what a real scheduler does."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.config import load_config
+from pipelines.local import RunResult, read_result, run_local
+from pipelines.runs import compile_run, node_ids
+from rnn_migrator.lineage.query import LineageAnswer, lineage
+from tests.equivalence.inputs.records import example, sequences, write
+from tests.legacy_lab.cases import Case
+from tests.pipelines.airflow_home import Airflow, airflow
+from tests.pipelines.migrations import place_files, weights, write_config
+
+pytestmark = [
+    pytest.mark.tfx,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("airflow") is None, reason="the extra airflow is not installed"
+    ),
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+DAG_FILE = ROOT / "pipelines" / "airflow.py"
+HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "ml_metadata"}
+BEFORE = ["prepare", "LegacyModel"]
+AFTER = ["RnnConverter", "EquivalenceEvaluator", "Pusher", "verdict"]
+
+READ = """
+import json, sys, time
+from airflow.models.dagbag import DagBag
+start = time.monotonic()
+bag = DagBag(sys.argv[1], include_examples=False)
+tasks = {name: [t.task_id for t in dag.topological_sort()] for name, dag in bag.dags.items()}
+retries = {name: dag.default_args.get("retries") for name, dag in bag.dags.items()}
+json.dump({"tasks": tasks, "retries": retries, "errors": list(bag.import_errors.values()),
+           "modules": sorted(sys.modules), "seconds": time.monotonic() - start}, sys.stderr)
+"""
+
+
+@dataclasses.dataclass
+class Reader:
+    """Reads a DAG file as Airflow does, in an interpreter of its own."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "dags" / "migrations.py"
+
+    def read(self, configs: Path | None = None) -> dict[str, Any]:
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        environment.pop("RNN_MIGRATOR_CONFIGS", None)
+        if configs:
+            environment["RNN_MIGRATOR_CONFIGS"] = str(configs)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", READ, str(self.file.parent)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return json.loads(done.stderr.splitlines()[-1])
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    reader = Reader(tmp_path / "airflow")
+    reader.file.parent.mkdir(parents=True)
+    shutil.copy(DAG_FILE, reader.file)
+    return reader
+
+
+def test_every_config_of_the_project_is_a_dag_and_tensorflow_is_not_imported(
+    reader: Reader,
+) -> None:
+    found = reader.read(ROOT / "configs")
+    assert found["errors"] == []
+    names = {load_config(file).name for file in (ROOT / "configs").glob("*.yaml")}
+    assert found["tasks"] == {name: [*BEFORE, *AFTER] for name in names}
+    assert not HEAVY & {*found["modules"]}
+    assert found["seconds"] < 15, "Airflow gives up after 30"
+
+
+def test_the_measure_notices_tensorflow(reader: Reader) -> None:
+    reader.file.write_text(f"{DAG_FILE.read_text('utf-8')}\nimport pipelines.migration\n")
+    assert {*reader.read(ROOT / "configs")["modules"]} >= HEAVY
+
+
+def test_a_file_of_ones_own_takes_one_config_and_options(reader: Reader) -> None:
+    config = ROOT / "configs" / "stacked_lstm.yaml"
+    reader.file.write_text(
+        "from pipelines.dags import create_dag  # airflow dag\n"
+        f"dag = create_dag({str(config)!r}, default_args={{'retries': 2}})\n"
+    )
+    found = reader.read()
+    assert found["errors"] == []
+    assert found["retries"] == {"stacked-lstm": 2}
+
+
+def test_what_is_wrong_is_named(reader: Reader, tmp_path: Path, cases: dict[str, Case]) -> None:
+    configs = tmp_path / "configs"
+    place_files(configs, cases["tf1_stacked_lstm_npz"])
+    [nothing] = reader.read()["errors"]
+    assert "RNN_MIGRATOR_CONFIGS: expected the YAML file of a migration" in nothing
+    [empty] = reader.read(configs)["errors"]
+    assert f"no *.yaml in {configs}" in empty
+    for file in ("a.yaml", "b.yaml"):
+        write_config(configs / file)
+    write_config(configs / "c.yaml", nmae="other")
+    found = reader.read(configs)
+    assert found["tasks"] == {}
+    [wrong] = found["errors"]
+    assert "b.yaml: name: expected a name that no other config of the folder has" in wrong
+    assert "c.yaml" in wrong
+    assert "nmae" in wrong
+
+
+def test_every_component_is_a_task(reader: Reader, tmp_path: Path, cases: dict[str, Case]) -> None:
+    from pipelines.migration import create_pipeline
+
+    place_files(tmp_path, cases["tf1_stacked_lstm_npz"])
+    write(tmp_path / "data" / "a.gz", (example(x=array) for array in sequences(9, 4)))
+    (tmp_path / "schema.pbtxt").write_text('feature { name: "x" type: FLOAT }')
+    for data in ({"path": "data"}, {"path": "data", "schema": "schema.pbtxt"}):
+        config = write_config(tmp_path / "config.yaml", evaluation={"examples": data})
+        nodes = node_ids(compile_run(create_pipeline(load_config(config)), "run"))
+        [tasks] = reader.read(config)["tasks"].values()
+        assert tasks == [*BEFORE, *["Examples", "Schema"][: len(data)], *AFTER]
+        assert {*tasks} == {"prepare", *nodes, "verdict"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run on Airflow that has ended."""
+
+    state: str
+    tasks: dict[str, tuple[str, int]]
+    verdict: dict[str, str] | None
+    result: RunResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A migration and an Airflow that runs it."""
+
+    folder: Path
+    airflow: Airflow
+
+    def run(self, name: str) -> Run:
+        self.airflow.trigger("weights", name)
+        return self.ended(name, 1)
+
+    def ended(self, name: str, attempt: int) -> Run:
+        return Run(
+            self.airflow.end("weights", name),
+            self.airflow.tasks("weights", name),
+            self.airflow.result("weights", name, "verdict"),
+            read_result(load_config(self.folder / "weights.yaml"), f"weights.{name}.{attempt}"),
+        )
+
+    @property
+    def pushed(self) -> list[Path]:
+        return [p for p in (self.folder / "run" / "serving").iterdir() if p.name.isdecimal()]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("migration")
+    place_files(folder, cases["tf1_stacked_lstm_npz"])
+    write_config(folder / "weights.yaml")
+    write_config(folder / "strict.yaml", name="strict", strict=True, output={"root": "strict"})
+    home = tmp_path_factory.mktemp("airflow") / "home"
+    with airflow(home, folder, {"migrations.py": DAG_FILE}) as started:
+        yield Scene(folder, started)
+
+
+@pytest.fixture(scope="module")
+def first(scene: Scene) -> Run:
+    scene.airflow.trigger("strict", "refused")
+    return scene.run("first")
+
+
+@pytest.fixture(scope="module")
+def changed(scene: Scene, first: Run) -> Run:
+    """A run whose source no longer gives the outputs that were recorded."""
+    file = scene.folder / "weights.npz"
+    shutil.copy(file, file.with_suffix(".old"))
+    np.savez(file, **{name: array / 2 for name, array in np.load(file).items()})
+    return scene.run("changed")
+
+
+@pytest.fixture(scope="module")
+def cleared(scene: Scene, changed: Run) -> Run:
+    """The same run once more, its source put back."""
+    file = scene.folder / "weights.npz"
+    shutil.move(file.with_suffix(".old"), file)
+    scene.airflow.clear("weights", "changed")
+    return scene.ended("changed", 2)
+
+
+def test_the_pushed_model_is_that_of_the_local_run(
+    scene: Scene, first: Run, tmp_path: Path, cases: dict[str, Case]
+) -> None:
+    assert first.state == "success", scene.airflow.log()
+    assert first.tasks == dict.fromkeys([*BEFORE, *AFTER], ("success", 1))
+    place_files(tmp_path, cases["tf1_stacked_lstm_npz"])
+    local = run_local(write_config(tmp_path / "weights.yaml"))
+    assert local.pushed is not None
+    assert first.verdict is not None
+    assert scene.pushed == [first.result.pushed] == [Path(first.verdict["pushed"])]
+    assert first.result.pushed != local.pushed
+    assert weights(first.result.pushed) == weights(local.pushed)
+    assert first.result.evaluation == local.evaluation
+    assert first.verdict["reason"] == local.evaluation["reason"]
+
+    mine, other = lineage(first.result.pushed), lineage(local.pushed)
+    assert mine.run_id == "weights.first.1"
+    assert told(mine, scene.folder) == told(other, tmp_path)
+
+
+def told(answer: LineageAnswer, folder: Path) -> dict[str, Any]:
+    """A lineage without what no two runs have in common: where, when, and the run's name."""
+    text = json.dumps(answer.to_json()).replace(str(folder), "FOLDER")
+    for push in answer.pushes:
+        text = text.replace(push.version, "VERSION")
+    content = json.loads(text.replace(answer.run_id, "RUN"))
+    for step in (*content["steps"], *content["pushes"]):
+        assert step.pop("finished")
+    return content
+
+
+def test_what_is_not_blessed_ends_the_run_and_is_not_pushed(
+    scene: Scene, first: Run, changed: Run
+) -> None:
+    assert changed.state == "failed"
+    assert changed.tasks == {
+        **dict.fromkeys([*BEFORE, *AFTER[:2]], ("success", 1)),
+        "Pusher": ("skipped", 1),
+        "verdict": ("failed", 1),
+    }
+    assert changed.verdict is None
+    assert changed.result.cached == (), "changed bytes are not taken from the cache"
+    assert scene.pushed == [first.result.pushed]
+    reason = changed.result.evaluation["reason"]
+    assert f"pushed nothing: {reason}" in scene.airflow.task_log("weights", "changed", "Pusher")
+    assert reason in scene.airflow.task_log("weights", "changed", "verdict")
+    verdict = lineage(changed.result.model).verdict
+    assert verdict is not None
+    assert verdict.verdict == "not blessed"
+
+
+def test_a_run_that_is_cleared_begins_anew_and_takes_unchanged_bytes_from_the_cache(
+    scene: Scene, first: Run, changed: Run, cleared: Run
+) -> None:
+    assert cleared.state == "success", scene.airflow.log()
+    assert cleared.tasks == dict.fromkeys([*BEFORE, *AFTER], ("success", 2))
+    assert cleared.result.cached == ("Importer", "RnnConverter", "EquivalenceEvaluator", "Pusher")
+    assert cleared.result.run_id != changed.result.run_id
+    assert cleared.result.pushed == first.result.pushed
+    assert scene.pushed == [first.result.pushed]
+    assert first.result.cached == ()
+
+
+def test_a_refused_source_is_not_tried_again(scene: Scene, first: Run) -> None:
+    assert scene.airflow.end("strict", "refused") == "failed"
+    tasks = scene.airflow.tasks("strict", "refused")
+    assert tasks.pop("prepare") == ("failed", 1), "though tasks have a retry"
+    assert {state for state, _ in tasks.values()} == {"upstream_failed"}
+    assert "Remedy:" in scene.airflow.task_log("strict", "refused", "prepare")
+    assert not (scene.folder / "strict").exists()
