@@ -19,9 +19,9 @@ from rnn_migrator.errors import UsageError
 from rnn_migrator.lineage.query import Version, lineage, lineage_of_source
 from rnn_migrator.lineage.store import open_store
 from tests.legacy_lab.cases import Case
-from tests.lineage.servers import PASSWORD, Server, mariadb, postgresql
 from tests.lineage.stores import Writer
 from tests.lineage.test_query import Run
+from tests.servers import PASSWORD, Server, mariadb, postgresql
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
