@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support verdicts lock clean
+.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support verdicts benchmark lock clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -49,6 +49,9 @@ support: setup ## Write the README's support tables again, from the registries a
 
 verdicts: setup ## Judge every right and many wrong conversions of the lab, into docs/verdicts.md
 	.venv/bin/python -m tests.verdicts
+
+benchmark: setup ## Measure the evaluator beside a plain loop over both models
+	.venv/bin/python -m tests.benchmarks.evaluator
 
 LOCK = $(UV) pip compile pyproject.toml --quiet --generate-hashes --annotation-style line \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

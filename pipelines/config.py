@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import pydantic
 
-from rnn_migrator.config import ConfigFile, ConfigPath, LayerConfig, Section, SettingTexts, load
+from rnn_migrator.config import (
+    ConfigFile,
+    ConfigPath,
+    ConfigStore,
+    LayerConfig,
+    Section,
+    SettingTexts,
+    load,
+)
 from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.equivalence.inputs.examples import (
     DEFAULT_BATCH,
@@ -19,7 +27,7 @@ from rnn_migrator.equivalence.inputs.examples import (
 from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.keras_model.targets import Target
-from rnn_migrator.lineage.store import METADATA_FILE
+from rnn_migrator.lineage.store import METADATA_FILE, StoreAddress
 from rnn_migrator.migration import Request, recognise_source
 from rnn_migrator.recognition.declared import DeclaredLayer
 
@@ -170,12 +178,13 @@ class Output(Section):
     Attributes:
       root: Folder of the runs: what each component made.
       serving: Folder that blessed models are pushed to, a version each; `root`/serving.
-      metadata: SQLite file of ML Metadata; `root`/metadata.sqlite.
+      metadata: Store of ML Metadata: a file of SQLite, or a database by its connection string,
+        whose password may be `${NAME}` of the environment; `root`/metadata.sqlite.
     """
 
     root: ConfigPath
     serving: ConfigPath = Path("serving")
-    metadata: ConfigPath = Path(METADATA_FILE)
+    metadata: ConfigStore = StoreAddress(METADATA_FILE)
 
     @pydantic.model_validator(mode="before")
     @classmethod

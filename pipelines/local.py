@@ -15,7 +15,7 @@ from rnn_migrator.files import read_json
 from rnn_migrator.lineage import record
 from rnn_migrator.lineage.graph import Artifact, is_cached, read_artifact
 from rnn_migrator.lineage.query import LineageAnswer, answer, push_destination
-from rnn_migrator.lineage.store import open_store
+from rnn_migrator.lineage.store import StoreAddress, open_store
 from rnn_migrator.migration import read_conversion
 from rnn_migrator.progress import Stages, silent
 
@@ -33,7 +33,7 @@ class RunResult:
       evaluation: Its content; `reason` is the verdict in one line.
       pushed: Folder the model was pushed to, None if it is not blessed.
       cached: Components whose earlier result was taken, since nothing had changed.
-      metadata: SQLite file of ML Metadata.
+      metadata: Store of ML Metadata.
       lineage: What ML Metadata says of the model.
     """
 
@@ -45,7 +45,7 @@ class RunResult:
     evaluation: dict[str, Any]
     pushed: Path | None
     cached: tuple[str, ...]
-    metadata: Path
+    metadata: StoreAddress
     lineage: LineageAnswer
 
     @property

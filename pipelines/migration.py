@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
@@ -13,6 +14,7 @@ from tfx.types.artifact import Artifact
 from pipelines.config import Evaluation, ExamplesConfig, MigrationConfig
 from rnn_migrator.equivalence.inputs.examples import find_files
 from rnn_migrator.lineage.record import source_properties
+from rnn_migrator.lineage.store import StoreAddress
 from rnn_migrator.migration import describe_source
 from rnn_migrator.readers import content_digest, open_artifact
 from rnn_migrator.tfx_components.artifacts import LegacyModel
@@ -82,11 +84,16 @@ def create_pipeline(
         pipeline_root=uri_of(config.output.root),
         components=[importer, *importers.values(), converter, evaluator, pusher],
         enable_cache=config.cache,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(config.output.metadata)
-        ),
+        metadata_connection_config=_connection(config.output.metadata),
         beam_pipeline_args=list(config.beam_pipeline_args),
     )
+
+
+def _connection(metadata: StoreAddress) -> Any:
+    """The connection to a store, the folder of its file made as TFX does it."""
+    if metadata.file is None:
+        return metadata.connection()
+    return tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata.file))
 
 
 def _data_options(evaluation: Evaluation) -> DataOptions:

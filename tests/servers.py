@@ -1,4 +1,4 @@
-"""Real servers from the distribution's packages, each in a folder and on a port of its own.
+"""Real database servers from the distribution's packages, each in a folder of its own.
 
 They refuse to run as root, and are then run as the user whom their package made for them.
 """
@@ -15,53 +15,100 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 USER = "migrator"
+PASSWORD = "s3cret p@ss:w/ö%'rd"
+"""With everything in it that wants quoting."""
 
-_PACKAGES = map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))
+_PACKAGES = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), *_PACKAGES])
 _PATIENCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A server that is running, for anybody on this machine who names its user.
+    """A server that is running.
 
     Attributes:
       scheme: Of its connection strings.
       port: On this machine.
+      password: Of its only user.
     """
 
     scheme: str
     port: int
+    password: str = PASSWORD
 
-    def address(self, database: str) -> str:
-        """A connection string."""
-        return f"{self.scheme}://{USER}@127.0.0.1:{self.port}/{database}"
+    def address(self, database: str, password: str = "") -> str:
+        """A connection string; the password is quoted unless it is a variable."""
+        stated = password or self.password
+        quoted = stated if stated.startswith("${") else urllib.parse.quote(stated, safe="")
+        return f"{self.scheme}://{USER}:{quoted}@127.0.0.1:{self.port}/{database}"
 
 
 @contextlib.contextmanager
-def postgresql(*databases: str) -> Iterator[Server]:
+def mariadb(*databases: str) -> Iterator[Server]:
+    """A MariaDB server with empty databases."""
+    install, server = _binary("mariadb-install-db"), _binary("mariadbd")
+    with _folder("mysql") as (folder, as_user):
+        data, port = folder / "data", _free_port()
+        _run(
+            *as_user,
+            install,
+            "--no-defaults",
+            f"--datadir={data}",
+            "--skip-test-db",
+            "--auth-root-authentication-method=normal",
+        )
+        name = PASSWORD.replace("'", "''")
+        statements = [
+            f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{name}';",
+            f"GRANT ALL ON *.* TO '{USER}'@'%';",
+            *(f"CREATE DATABASE {database};" for database in databases),
+        ]
+        (folder / "init.sql").write_text("\n".join(statements) + "\n", "utf-8")
+        command = (
+            server,
+            "--no-defaults",
+            f"--datadir={data}",
+            f"--init-file={folder / 'init.sql'}",
+            "--character-set-server=utf8mb4",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={folder / 'socket'}",
+            "--skip-name-resolve",
+        )
+        with _process([*as_user, *command], port, folder / "log", signal.SIGTERM):
+            yield Server("mysql", port)
+
+
+@contextlib.contextmanager
+def postgresql(*databases: str, password: str = PASSWORD) -> Iterator[Server]:
     """A PostgreSQL server with empty databases."""
     initdb, server, createdb = map(_binary, ("initdb", "postgres", "createdb"))
     with _folder("postgres") as (folder, as_user):
         data, port = folder / "data", _free_port()
-        _run(*as_user, initdb, "-D", str(data), "-E", "UTF8", "-A", "trust", "-U", USER)
+        (folder / "password").write_text(password, "utf-8")
+        login = ("-A", "scram-sha-256", "-U", USER, f"--pwfile={folder / 'password'}")
+        _run(*as_user, initdb, "-D", str(data), "-E", "UTF8", *login)
         command = (server, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1")
-        with _process([*as_user, *command], port, folder / "log"):
+        # On SIGTERM it would wait for clients that are still connected.
+        with _process([*as_user, *command], port, folder / "log", signal.SIGINT):
             for database in databases:
-                _run(createdb, "-h", "127.0.0.1", "-p", str(port), "-U", USER, database)
-            yield Server("postgresql", port)
+                where = ("-h", "127.0.0.1", "-p", str(port), "-U", USER)
+                _run(createdb, *where, database, PGPASSWORD=password)
+            yield Server("postgresql", port, password)
 
 
 def _binary(name: str) -> str:
     found = shutil.which(name, path=_PATH)
     if found is None:
-        pytest.skip(f"{name} is not installed; on Debian: apt-get install postgresql")
+        pytest.skip(f"{name} is not installed (Debian: mariadb-server, postgresql)")
     return found
 
 
@@ -84,12 +131,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, cwd="/")
+def _run(*command: str, **environment: str) -> None:
+    subprocess.run(
+        command, check=True, capture_output=True, env={**os.environ, **environment}, cwd="/"
+    )
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
+def _process(command: Sequence[str], port: int, log: Path, stop: signal.Signals) -> Iterator[None]:
     """A server for as long as the block runs."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -99,8 +148,7 @@ def _process(command: Sequence[str], port: int, log: Path) -> Iterator[None]:
             _wait(process, port, log)
             yield
         finally:
-            # For PostgreSQL: do not wait for those who are still connected.
-            process.send_signal(signal.SIGINT)
+            process.send_signal(stop)
             process.wait(_PATIENCE)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import pydantic
 import yaml
 
 from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage.store import StoreAddress, without_password
 from rnn_migrator.recognition.declared import DeclaredLayer
 
 
@@ -36,6 +37,20 @@ def _as_texts(value: Any) -> Any:
 
 ConfigPath = Annotated[Path, pydantic.AfterValidator(_beside_config)]
 ConfigFile = Annotated[ConfigPath, pydantic.AfterValidator(_existing)]
+
+
+def _store(value: Any, info: pydantic.ValidationInfo) -> StoreAddress:
+    """A store by its connection string, or by a path that is relative to the file's folder."""
+    if not isinstance(value, str):
+        raise ValueError("a path or a connection string")
+    address = StoreAddress(value)
+    if address.file is None:
+        address.check()
+        return address
+    return StoreAddress(str(_beside_config(address.file, info)))
+
+
+ConfigStore = Annotated[StoreAddress, pydantic.PlainValidator(_store)]
 SettingTexts = Annotated[tuple[str, ...], pydantic.BeforeValidator(_as_texts)]
 
 
@@ -126,7 +141,7 @@ def load(file: Path, schema: type[AnySection]) -> AnySection:
             Problem(
                 where=str(file),
                 expected="a YAML file",
-                received=" ".join(str(e).split()),
+                received=without_password(" ".join(str(e).split())),
                 remedy="see configs/ for examples",
             )
         ) from e
@@ -151,11 +166,11 @@ def _problem(
 ) -> Problem:
     place, kind = error["loc"], error["type"]
     section = _section(schema, place if kind == "model_type" else place[:-1])
-    known = ", ".join(section.model_fields) if section and kind in _EXPECTED else ""
+    known = ", ".join(map(str, _keys(section))) if section and kind in _EXPECTED else ""
     return Problem(
         where=f"{file}, line {_line(node, place)}, {'.'.join(map(str, place)) or 'top level'}",
         expected=_EXPECTED.get(kind) or _phrase(error["msg"]),
-        received="nothing" if kind == "missing" else repr(error["input"]),
+        received="nothing" if kind == "missing" else without_password(repr(error["input"])),
         remedy=f"the keys here are {known}" if known else "correct this value",
     )
 
@@ -170,9 +185,15 @@ def _section(schema: type[Section], place: tuple[str | int, ...]) -> type[Sectio
     """The section of the config that a place names, None where it is none."""
     section: Any = schema
     for key in place:
-        field = getattr(section, "model_fields", {}).get(key)
-        section = field.annotation if field else None
-    return section if hasattr(section, "model_fields") else None
+        field = _keys(section).get(key) if section else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        section = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
+    return section
+
+
+def _keys(section: type[Section]) -> dict[str | int, Any]:
+    """The fields of a section by the keys they have in a file."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _line(node: yaml.Node | None, place: tuple[str | int, ...]) -> int:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from rnn_migrator.lineage.store import Metadata, address_of
 
 
 class Writer:
-    """Writes artifacts and executions into a store on SQLite."""
+    """Writes artifacts and executions into a store."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, metadata: Metadata) -> None:
         import ml_metadata
         from ml_metadata.proto import metadata_store_pb2
 
         self.mlmd = metadata_store_pb2
-        config = self.mlmd.ConnectionConfig()
-        config.sqlite.filename_uri = str(file)
-        self.store = ml_metadata.MetadataStore(config)
+        self.store = ml_metadata.MetadataStore(address_of(metadata).connection())
 
     def artifact(self, kind: str, uri: str, **properties: str | int | float) -> int:
         """An artifact with custom properties; gives its number."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rnn_migrator.errors import UsageError
 from rnn_migrator.lineage import record
-from rnn_migrator.lineage.query import lineage
+from rnn_migrator.lineage.query import Version, lineage, lineage_of_source
+from rnn_migrator.readers import open_artifact
 from tests.lineage.stores import Writer
 
 pytestmark = pytest.mark.tfx
@@ -23,10 +25,12 @@ CONVERSION = {
     "target": "portable",
     "converter_version": "1.2.3",
     "settings": json.dumps(["forget_bias=1.0"]),
-    "facts": json.dumps([{"layer": "lstm_0", "name": "forget_bias", "value": 1.79e-7}]),
+    "facts": json.dumps(
+        [{"layer": "lstm_0", "name": "forget_bias", "value": 1.79e-7, "origin": "user"}]
+    ),
     "layers": json.dumps([]),
     "kernels": json.dumps([]),
-    "tensors": json.dumps([{"layer": "lstm_0", "sources": {"kernel": SHA256}}]),
+    "tensors": json.dumps([{"layer": "lstm_0", "sources": {"kernel": SHA256}, "targets": {}}]),
     "versions": json.dumps({"tensorflow": "2.16.2"}),
     "run_id": "run-1",
     "pipeline": "stacked",
@@ -322,3 +326,144 @@ def test_no_double_is_written() -> None:
         "converted model": 1.79e-7,
         "legacy graph": 0.5,
     }
+
+
+def test_a_later_push_into_the_same_folder_supersedes(run: Run) -> None:
+    first = run.push(run.evaluate(), "17")
+    other = Run(run.folder, run.writer, number=2)
+    second = other.push(other.evaluate(), "18")
+    elsewhere = Run(run.folder / "elsewhere", run.writer, number=3)
+    elsewhere.push(elsewhere.evaluate(), "19")
+    [push], [later] = lineage(first).pushes, lineage(second).pushes
+    assert push.supersedes is None
+    assert push.superseded_by == Version(str(second), str(other.model_folder))
+    assert later.supersedes == Version(str(first), str(run.model_folder))
+    assert later.superseded_by is None
+    [apart] = lineage(elsewhere.folder / "serving", run.metadata).pushes
+    assert apart.supersedes is apart.superseded_by is None
+
+
+def test_what_is_pushed_again_as_it_was_supersedes_nothing(run: Run) -> None:
+    blessing = run.evaluate()
+    for _ in range(2):
+        destination = run.push(blessing, "17")
+    for push in lineage(destination).pushes:
+        assert push.supersedes is push.superseded_by is None
+
+
+def test_what_else_became_of_the_same_bytes(run: Run) -> None:
+    destination = run.push(run.evaluate(), "17")
+    other = Run(run.folder, run.writer, number=2)
+    other.evaluate(REFUSED)
+    foreign = run.writer.artifact("rnn_migrator.LegacyModel", "/other.h5", sha256="cd" * 32)
+    model = run.writer.artifact("Model", str(run.folder / "other"), **CONVERSION)
+    run.writer.execution("x.RnnConverter", [foreign], [model])
+    answer = lineage(destination)
+    [sibling] = answer.siblings
+    assert sibling.model == str(other.model_folder)
+    assert sibling.verdict.verdict == "not blessed"  # type: ignore[union-attr]
+    assert sibling.siblings == ()
+    numbers = {artifact["id"] for artifact in answer.graph["artifacts"]}
+    assert {run.legacy, run.model, run.pushed, other.model} <= numbers
+    assert not {foreign, model} & numbers
+    assert {"execution": run.converter, "artifact": run.model, "input": False} in answer.graph[
+        "edges"
+    ]
+
+
+def test_what_other_components_made_of_it(run: Run) -> None:
+    blessing = run.evaluate()
+    examples = run.writer.artifact("Examples", "/examples")
+    inferred = run.writer.artifact("InferenceResult", "/inferred")
+    report = run.writer.artifact("HTML", "/report")
+    run.writer.execution("tfx.components.BulkInferrer", [run.model, examples], [inferred])
+    run.writer.execution("x.Reporter", [inferred], [report])
+    answer = lineage(run.push(blessing, "17"))
+    assert [(one.type, one.uri, one.component) for one in answer.made] == [
+        ("InferenceResult", "/inferred", "BulkInferrer"),
+        ("HTML", "/report", "Reporter"),
+    ]
+
+
+def test_an_earlier_evaluation_was_made_of_it_too(run: Run) -> None:
+    run.evaluate(REFUSED)
+    run.evaluate()
+    made = lineage(run.model_folder).made
+    assert [one.type for one in made] == ["ModelBlessing", "ModelEvaluation"]
+
+
+def test_where_a_legacy_file_went(run: Run) -> None:
+    destination = run.push(run.evaluate(), "17")
+    other = Run(run.folder, run.writer, number=2)
+    answer = lineage_of_source("/models/model.ckpt", run.metadata)
+    assert answer.sha256 == "", "nothing lies there"
+    assert [model.model for model in answer.models] == [
+        str(run.model_folder),
+        str(other.model_folder),
+    ]
+    assert [push.destination for push in answer.models[0].pushes] == [str(destination)]
+    assert answer.models[1].verdict is None
+    with pytest.raises(UsageError, match="neither by its path nor by its bytes"):
+        lineage_of_source("/models/other.ckpt", run.metadata)
+
+
+def test_a_legacy_file_is_known_by_its_bytes_too(run: Run) -> None:
+    for folder in ("original", "copy", "changed"):
+        (run.folder / folder).mkdir()
+        array = np.full(3, float(folder == "changed"), "f4")
+        np.savez(run.folder / folder / "weights.npz", kernel=array)
+    original = run.folder / "original" / "weights.npz"
+    sha256 = open_artifact(original).digest
+    legacy = run.writer.artifact("rnn_migrator.LegacyModel", str(original), sha256=sha256)
+    model = run.writer.artifact("Model", str(run.folder / "made"), **CONVERSION)
+    run.writer.execution("x.RnnConverter", [legacy], [model])
+    for folder in ("original", "copy"):
+        answer = lineage_of_source(run.folder / folder / "weights.npz")
+        assert answer.sha256 == sha256
+        assert [model.model for model in answer.models] == [str(run.folder / "made")]
+    with pytest.raises(UsageError, match="knows nothing of"):
+        lineage_of_source(run.folder / "changed" / "weights.npz")
+
+
+def test_of_a_model_in_a_bucket(run: Run) -> None:
+    legacy = run.writer.artifact("rnn_migrator.LegacyModel", "gs://models/m.ckpt", sha256=SHA256)
+    model = run.writer.artifact("Model", "gs://runs/RnnConverter/model/1", **CONVERSION)
+    run.writer.execution("x.RnnConverter", [legacy], [model])
+    properties = {"pushed": 1, "pushed_destination": "gs://serving/17", "pushed_version": "17"}
+    pushed = run.writer.artifact("PushedModel", "gs://runs/Pusher/1", **properties)
+    run.writer.execution("tfx.components.Pusher", [model], [pushed])
+    for uri in ("gs://serving/17", "gs://serving/", "gs://serving/17/variables", model_uri(run)):
+        answer = lineage(uri, run.metadata)
+        assert (answer.asked, answer.source["path"]) == (uri, "gs://models/m.ckpt")
+    assert lineage_of_source("gs://models/m.ckpt", run.metadata).models[0].pushes
+    with pytest.raises(UsageError, match="knows nothing of"):
+        lineage("gs://serving/18", run.metadata)
+
+
+def model_uri(run: Run) -> str:
+    return str(run.writer.store.get_artifacts_by_type("Model")[-1].uri)
+
+
+def test_long_properties_lie_in_pieces() -> None:
+    """An index of PostgreSQL takes no row beyond 2,704 bytes."""
+    properties = {"facts": "ab" * 3000, "reason": "ü" * 2000, "short": "", "run_id": "1"}
+    pieces = record.in_pieces(properties)
+    assert all(len(piece.encode()) <= 2000 for piece in pieces.values())
+    assert {"facts", "facts_2", "facts_3", "reason", "reason_2", "short", "run_id"} == set(pieces)
+    assert record.joined(pieces) == properties
+
+
+def test_the_config_has_a_digest() -> None:
+    document = {
+        "source": dict.fromkeys((*record.SOURCE_KEYS, "path"), ""),
+        "settings": ["forget_bias=1.0"],
+        "declared": [],
+        "target": "cpu",
+        "versions": {"rnn-migrator": "1"},
+    }
+    digests = [
+        record.conversion_properties({**document, **change}, {})["config_sha256"]
+        for change in ({}, {"target": "gpu"}, {"settings": []}, {"facts": ["other"]})
+    ]
+    assert digests[0] == digests[3]
+    assert len(set(digests)) == 3

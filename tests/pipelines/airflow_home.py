@@ -138,7 +138,7 @@ def airflow(home: Path, configs: Path, dags: Mapping[str, Path]) -> Iterator[Air
     (home / "dags").mkdir(parents=True)
     for name, file in dags.items():
         (home / "dags" / name).write_bytes(file.read_bytes())
-    with postgresql("airflow") as server:
+    with postgresql("airflow", password="plain") as server:
         started = Airflow(home, server.address("airflow"), configs)
         started.cli("db", "migrate")
         with (home / "scheduler.log").open("wb") as output:

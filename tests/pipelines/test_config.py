@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import load_config
+from rnn_migrator.equivalence.inputs.examples import Examples
+from rnn_migrator.equivalence.inputs.plan import Inputs
+from rnn_migrator.equivalence.inputs.search import SearchSpace
 from rnn_migrator.errors import UsageError
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.recognition.settings import parse_settings
@@ -54,11 +57,31 @@ def test_every_key(folder: Path) -> None:
     assert config.evaluation.thresholds.floor == 1e-6
     assert config.output.root == folder.parent / "runs"
     assert config.output.serving == Path("/srv/models")
-    assert config.output.metadata == folder.parent / "metadata.sqlite"
+    assert config.output.metadata.file == folder.parent / "metadata.sqlite"
     assert config.request.target is Target.CPU
     assert config.request.strict
     assert not config.cache
     assert config.beam_pipeline_args == ("--runner=DirectRunner",)
+
+
+def test_data_and_a_search(folder: Path) -> None:
+    (folder / "schema.pbtxt").touch()
+    (folder / "data" / "Split-eval").mkdir(parents=True)
+    (folder / "data" / "Split-eval" / "records").touch()
+    data = "{path: data, splits: [eval], features: {inputs: x}, schema: schema.pbtxt, batch: 32}"
+    search = "{ranges: {inputs: [-1, 1.5]}, steps: [2, 9], tries: 7}"
+    text = WHOLE.replace("factor: 4", f"examples: {data}, search: {search}")
+    inputs = load_config(write(folder, text)).evaluation.inputs
+    assert inputs == Inputs(
+        (str(folder / "golden.npz"),),
+        Examples(
+            (str(folder / "data" / "Split-eval" / "records"),),
+            {"inputs": "x"},
+            str(folder / "schema.pbtxt"),
+            32,
+        ),
+        SearchSpace({"inputs": (-1.0, 1.5)}, (2, 9), 7),
+    )
 
 
 def test_what_may_be_left_out(folder: Path) -> None:
@@ -70,7 +93,7 @@ def test_what_may_be_left_out(folder: Path) -> None:
     assert parse_settings(config.source.set).get("cell_clip").value is None  # type: ignore[union-attr]
     assert config.target is Target.PORTABLE
     assert config.output.serving == folder / "r" / "serving"
-    assert config.output.metadata == folder / "r" / "metadata.sqlite"
+    assert config.output.metadata.file == folder / "r" / "metadata.sqlite"
     assert config.cache
     assert not config.strict
 
@@ -98,6 +121,17 @@ def test_paths_do_not_depend_on_the_working_directory(
         ("name: stacked-lstm", "name: Stacked LSTM", 2, ["name", "pattern"]),
         ("cache: false", "cache: maybe", 14, ["cache", "'maybe'"]),
         ("set: [forget", "set: [{a: 1}, forget", 6, ["source.set.0", "string"]),
+        (
+            "factor: 4",
+            "examples: {}",
+            9,
+            ["examples.path", "path, splits, features, schema"],
+        ),
+        ("factor: 4", "examples: {path: x, batches: 1}", 9, ["examples.batches", "no such key"]),
+        ("factor: 4", "examples: {path: x, batch: 0}", 9, ["examples.batch", "greater than 0"]),
+        ("factor: 4", "examples: {path: x, schema: y}", 9, ["examples.schema", "there is none"]),
+        ("factor: 4", "search: {steps: [5, 1]}", 9, ["search.steps", "fewest steps, then"]),
+        ("factor: 4", "search: {ranges: {x: 1}}", 9, ["search.ranges.x", "tuple"]),
     ],
 )
 def test_one_mistake_gives_one_message_with_its_line(
@@ -110,6 +144,30 @@ def test_one_mistake_gives_one_message_with_its_line(
     message = str(error.value.problems[0])
     assert f"{file}, line {line}," in message
     assert all(word in message for word in words), message
+
+
+def test_a_store_by_its_connection_string(folder: Path) -> None:
+    address = "mysql://me:${PASSWORD}@db.example.com/lineage"
+    config = load_config(write(folder, WHOLE.replace("../metadata.sqlite", address)))
+    assert config.output.metadata.file is None
+    assert config.output.metadata.text == address
+    assert "PASSWORD" not in f"{config!r} {config}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://me:s3cret@db",
+        "[mysql://me:s3cret@db/a]",
+        "{a: mysql://me:s3cret@db/a}",
+        '"mysql://me:s3cret@db/a',
+    ],
+)
+def test_no_password_is_shown(folder: Path, text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_config(write(folder, WHOLE.replace("../metadata.sqlite", text)))
+    assert "s3cret" not in str(error.value)
+    assert "mysql://me:***" in str(error.value)
 
 
 def test_all_mistakes_at_once(folder: Path) -> None:

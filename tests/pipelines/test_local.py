@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from pipelines.local import RunResult, run_local
 from rnn_migrator.errors import ExitStatus, UnreadableError, UnsupportedError, UsageError
+from rnn_migrator.lineage.audit import audit
 from rnn_migrator.lineage.query import lineage
 from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
@@ -130,6 +132,43 @@ def test_a_changed_copy_elsewhere_has_no_lineage(
     shutil.copytree(result.pushed, tmp_path / "copy")
     with pytest.raises(UsageError, match="knows nothing of"):
         lineage(tmp_path / "copy", result.metadata)
+
+
+def test_an_audit_of_what_was_pushed(blessed: tuple[Migration, RunResult]) -> None:
+    _, result = blessed
+    assert result.pushed is not None
+    for path in (result.pushed, result.model):
+        answer = audit(path)
+        assert answer.matches
+        assert {check.kind for check in answer.checks} == {
+            "file of the model",
+            "variable of the model",
+            "legacy artifact",
+            "tensor of the legacy artifact",
+        }
+
+
+def test_plain_ml_metadata_reads_it_as_documented(
+    blessed: tuple[Migration, RunResult], tmp_path: Path
+) -> None:
+    migration, result = blessed
+    text = (ROOT / "docs" / "lineage.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [named] = re.findall(r'filename_uri = "(.*)"', code)
+    (tmp_path / named).parent.mkdir(parents=True)
+    shutil.copy(str(result.metadata), tmp_path / named)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    sha256 = result.conversion["source"]["sha256"]
+    assert f"{result.pushed} comes from {migration.source} {sha256}" in done.stdout
+    assert f"blessed {result.evaluation['reason']}" in done.stdout
+    assert f"{result.model} cpu " in done.stdout
+    for fact in result.conversion["facts"]:
+        assert f"{fact['layer']} {fact['name']} {fact['value']} {fact['origin']}" in done.stdout
+    for link in result.conversion["tensors"]:
+        assert f"{link['sources']} became {link['targets']}" in done.stdout
 
 
 def test_lineage_needs_no_tfx(blessed: tuple[Migration, RunResult]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.errors import UnsupportedError, UsageError
 from rnn_migrator.lineage import record
+from rnn_migrator.lineage.audit import file_digests
 from rnn_migrator.readers import open_artifact
 from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
@@ -111,13 +112,13 @@ def test_the_model_lies_where_other_components_look_for_it(model: Any) -> None:
 
 
 def test_the_model_says_where_it_came_from(case: Case, model: Any) -> None:
-    properties = record.decode(
-        {
-            key: value.string_value
-            for key, value in model.mlmd_artifact.custom_properties.items()
-            if value.WhichOneof("value") == "string_value"
-        }
-    )
+    stored = {
+        key: value.string_value
+        for key, value in model.mlmd_artifact.custom_properties.items()
+        if value.WhichOneof("value") == "string_value"
+    }
+    properties = record.decode(stored)
+    assert properties["files"] == file_digests(Path(model.uri))
     assert properties["legacy_path"] == str(case.source)
     assert properties["legacy_sha256"] == open_artifact(case.source).digest
     assert properties["target"] == "cpu"

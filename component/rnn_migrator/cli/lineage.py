@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 from rnn_migrator.cli import report
-from rnn_migrator.errors import ExitStatus, Problem, UsageError
+from rnn_migrator.cli.options import add_metadata, need_metadata
+from rnn_migrator.errors import ExitStatus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument(
-        "path", metavar="PATH", type=Path, help="a converted or pushed model, or a part of one"
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument(
+        "path", metavar="PATH", nargs="?", help="a converted or pushed model, or a part of one"
     )
-    parser.add_argument(
-        "--metadata",
-        metavar="STORE",
-        type=Path,
-        help="SQLite file of ML Metadata (default: metadata.sqlite in a folder above PATH)",
+    asked.add_argument("--source", metavar="FILE", help="a legacy artifact: where did it go?")
+    add_metadata(parser)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page with the graph, and print no tree"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what ML Metadata says of the model."""
-    if importlib.util.find_spec("ml_metadata") is None:
-        raise UsageError(
-            Problem(
-                where="rnn-migrate lineage",
-                expected="ML Metadata to be installed",
-                received="no module ml_metadata",
-                remedy="install the extra rnn-migrator[tfx]",
-            )
-        )
-    from rnn_migrator.lineage.query import lineage
+    """Prints what ML Metadata says of a model or of a legacy artifact."""
+    need_metadata("lineage")
+    from rnn_migrator.lineage.query import lineage, lineage_of_source
 
-    answer = lineage(arguments.path, arguments.metadata).to_json()
+    if arguments.source:
+        answer = lineage_of_source(arguments.source, arguments.metadata).to_json()
+    else:
+        answer = lineage(arguments.path, arguments.metadata).to_json()
     if arguments.json:
         report.print_json(answer)
+    elif arguments.html:
+        from rnn_migrator.lineage.page import write_page
+
+        write_page(answer, arguments.html)
+        report.print_page(arguments.html)
     else:
         report.print_lineage(answer)
     return ExitStatus.OK

@@ -19,7 +19,8 @@ COMMANDS = {
     "verify": "compare a converted model with its source",
     "run": "run the whole TFX pipeline locally: convert, evaluate, push what is blessed",
     "compile": "write the same pipeline as a spec for Kubeflow Pipelines v2 or Vertex AI",
-    "lineage": "say where a converted or pushed model came from",
+    "lineage": "say where a model came from and what became of it, or where a legacy file went",
+    "audit": "say whether a model still is what was recorded of it",
 }
 """Commands, each a module of this package, with what it does."""
 

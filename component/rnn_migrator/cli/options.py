@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnn_migrator.errors import Problem, UsageError
 from rnn_migrator.recognition.settings import KEYS
 
 if TYPE_CHECKING:
@@ -93,6 +95,34 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="search for the worst input between these values",
     )
+
+
+def add_metadata(parser: argparse.ArgumentParser) -> None:
+    """The store that is asked."""
+    parser.add_argument(
+        "--metadata",
+        metavar="STORE",
+        help="ML Metadata: a file of SQLite (default: metadata.sqlite in a folder above), or "
+        "mysql://user:password@host:port/database, or the same with postgresql; ${NAME} for the "
+        "password takes it from the environment",
+    )
+
+
+def need_metadata(command: str) -> None:
+    """Refuses a command that asks ML Metadata where that is not installed.
+
+    Raises:
+      UsageError: It is not.
+    """
+    if importlib.util.find_spec("ml_metadata") is None:
+        raise UsageError(
+            Problem(
+                where=f"rnn-migrate {command}",
+                expected="ML Metadata to be installed",
+                received="no module ml_metadata",
+                remedy="install the extra rnn-migrator[tfx]",
+            )
+        )
 
 
 def _pair(text: str) -> tuple[str, str]:

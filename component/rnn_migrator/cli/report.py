@@ -220,16 +220,50 @@ def print_compiled(compiled: Any) -> None:
 
 
 def print_lineage(answer: Mapping[str, Any]) -> None:
-    """Prints where a model came from, as ML Metadata tells it, as a tree from source to push."""
-    source, conversion, verdict = answer["source"], answer["conversion"], answer["verdict"]
+    """Prints where models came from and went, as ML Metadata tells it, as a tree from the source.
+
+    Args:
+      answer: About a model, or about a legacy artifact and all that was converted from it.
+    """
     tree = Tree(f"[bold]Lineage[/] of {escape(answer['asked'])}, from {escape(answer['metadata'])}")
+    models = answer.get("models", [answer])
+    for source, members in _by_source(models):
+        _add_source(tree, source)
+        if answer.get("sha256", source["sha256"]) != source["sha256"]:
+            tree.add("[yellow]these bytes lie there no more[/]")
+        for model in members:
+            _add_model(tree.add(escape(model["model"])) if "models" in answer else tree, model)
+    for sibling in answer.get("siblings", []):
+        branch = tree.add(f"also made from it: {escape(sibling['model'])}")
+        if sibling["source"]["path"] != answer["source"]["path"]:
+            branch.add(f"the same bytes at {escape(sibling['source']['path'])}")
+        _add_model(branch, sibling)
+    output.print(tree)
+
+
+def _by_source(
+    models: Sequence[Mapping[str, Any]],
+) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """The models by what they were converted from; the same path may have held other bytes."""
+    found: dict[tuple[str, str], tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = {}
+    for model in models:
+        source = model["source"]
+        found.setdefault((source["path"], source["sha256"]), (source, []))[1].append(model)
+    return list(found.values())
+
+
+def _add_source(tree: Tree, source: Mapping[str, Any]) -> None:
     legacy = tree.add(f"legacy artifact {escape(source['path'])}")
     legacy.add(_described(source))
     legacy.add(f"sha256 {source['sha256']}")
+
+
+def _add_model(tree: Tree, model: Mapping[str, Any]) -> None:
+    conversion, verdict = model["conversion"], model["verdict"]
     made = tree.add(
         f"converted by rnn-migrator {conversion['converter_version']} for {conversion['target']}"
     )
-    made.add(f"run {answer['run_id']} of pipeline {escape(answer['pipeline'])}")
+    made.add(f"run {model['run_id']} of pipeline {escape(model['pipeline'])}")
     facts = (f"{f['name']}={_value(f['value'])} ({f['origin']})" for f in conversion["facts"])
     made.add(escape(", ".join(dict.fromkeys(facts))))
     if verdict is None:
@@ -237,6 +271,37 @@ def print_lineage(answer: Mapping[str, Any]) -> None:
     else:
         style = "green" if verdict["verdict"] == "blessed" else "red"
         tree.add(f"[{style}]{verdict['verdict']}[/]: {escape(verdict['reason'])}")
-    for push in answer["pushes"]:
-        tree.add(f"pushed to {escape(push['destination'])}, {push['finished']}")
-    output.print(tree)
+    for push in model["pushes"]:
+        branch = tree.add(f"pushed to {escape(push['destination'])}, {push['finished']}")
+        for key, words in (("supersedes", "supersedes"), ("superseded_by", "superseded by")):
+            if push[key]:
+                other = f"{push[key]['destination']} ({push[key]['model'] or 'another model'})"
+                branch.add(f"{words} {escape(other)}")
+    for one in model["made"]:
+        used = f"{one['component']} made {one['type']} {one['uri']}, {one['finished']}"
+        tree.add(escape(used))
+
+
+def print_page(file: Path) -> None:
+    """Prints where a page was written."""
+    output.print(f"[bold green]✓[/] {escape(str(file))}", soft_wrap=True)
+
+
+def print_audit(found: Mapping[str, Any]) -> None:
+    """Prints how many digests match their record, and each that does not."""
+    output.print(f"[bold]Audit[/] of {escape(found['model'])}", soft_wrap=True)
+    output.print(f"against {escape(found['metadata'])}", soft_wrap=True)
+    kinds: dict[str, list[Mapping[str, str]]] = {}
+    for check in found["checks"]:
+        kinds.setdefault(check["kind"], []).append(check)
+    for kind, checks in kinds.items():
+        wrong = [check for check in checks if check["outcome"] != "matches"]
+        style, sign = ("bold red", "✗") if wrong else ("bold green", "✓")
+        tally = f"{len(checks) - len(wrong)} of {len(checks)} match"
+        output.print(f"[{style}]{sign}[/] {kind}: {tally}")
+        for check in wrong:
+            told = f"{check['outcome']}: {check['name']}"
+            output.print(f"  [red]{escape(told)}[/]", soft_wrap=True)
+            for key in ("recorded", "found"):
+                if check["outcome"] == "differs":
+                    output.print(f"    {key:<9}{check[key]}", soft_wrap=True)

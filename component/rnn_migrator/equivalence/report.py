@@ -6,7 +6,6 @@ import dataclasses
 import io
 import itertools
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
+from rnn_migrator import pages
 from rnn_migrator.equivalence.comparison import CONVERTED
 
 if TYPE_CHECKING:
@@ -44,20 +44,11 @@ def write_report(document: Mapping[str, Any], conversion: Mapping[str, Any], fil
       file: The page to write.
     """
     page = _environment().get_template(_TEMPLATE).render(_content(document, conversion))
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    # A name in a legacy file may hold a lone surrogate, which UTF-8 does not know.
-    scratch.write_text(page, "utf-8", errors="replace")
-    scratch.replace(file)
+    pages.write(page, file)
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # names of layers and tensors come from untrusted files
-        undefined=jinja2.ChainableUndefined,  # of optional keys, some lie in others
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment(Path(__file__).parent)
     environment.filters |= {"error": _error, "times": _times, "plain": _plain, "share": _share}
     environment.tests["beyond"] = _beyond
     return environment

@@ -7,6 +7,8 @@ import datetime
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from rnn_migrator.lineage import record
+
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
@@ -48,12 +50,12 @@ class Execution:
 
 
 class Graph:
-    """What led to an artifact, and what was made from it.
+    """What led to some artifacts, and what was made from them.
 
     Executions that failed, or that still count as running because they were killed, are left out.
     """
 
-    def __init__(self, store: MetadataStore, artifact: int) -> None:
+    def __init__(self, store: MetadataStore, *artifacts: int) -> None:
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
         self._artifacts: dict[int, Artifact] = {}
@@ -63,7 +65,7 @@ class Graph:
         directions = mlmd.LineageSubgraphQueryOptions.Direction
         for direction in (directions.UPSTREAM, directions.DOWNSTREAM):
             options = mlmd.LineageSubgraphQueryOptions(
-                starting_artifacts={"filter_query": f"id = {artifact}"},
+                starting_artifacts={"filter_query": f"id IN ({', '.join(map(str, artifacts))})"},
                 max_num_hops=_MOST_HOPS,
                 direction=direction,
             )
@@ -87,6 +89,40 @@ class Graph:
             elif event.type in (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT):
                 self._outputs.add(edge)
 
+    def made_from(self, artifact: Artifact) -> list[tuple[Execution, Artifact]]:
+        """What was made from an artifact, over any number of steps, each with its maker."""
+        found: dict[int, tuple[Execution, Artifact]] = {}
+        waiting = [artifact]
+        while waiting:
+            for execution in self.consumers(waiting.pop()):
+                for made in self.outputs(execution):
+                    if made.id not in found and made.id != artifact.id:
+                        found[made.id] = (self.producer(made) or execution, made)
+                        waiting.append(made)
+        return [found[number] for number in sorted(found)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Artifacts, executions and edges as JSON values, without what only came from the cache."""
+        makers = {a.id: self.producer(a) for a in self._artifacts.values()}
+        kept = {maker.id for maker in makers.values() if maker}
+        kept |= {e.id for e in self._executions.values() if not e.cached}
+        edges = [
+            {"execution": execution, "artifact": artifact, "input": input_}
+            for input_, ends in ((True, self._inputs), (False, self._outputs))
+            for execution, artifact in sorted(ends)
+            if execution in kept and artifact in self._artifacts
+        ]
+        touched = {edge["artifact"] for edge in edges}
+        return {
+            "artifacts": [
+                {"id": a.id, "type": a.type, "uri": a.uri, "says": record.in_short(a.properties)}
+                for a in sorted(self._artifacts.values(), key=lambda a: a.id)
+                if a.id in touched
+            ],
+            "executions": [dataclasses.asdict(self._executions[number]) for number in sorted(kept)],
+            "edges": edges,
+        }
+
     def artifact(self, number: int) -> Artifact:
         """The artifact of that number."""
         return self._artifacts[number]
@@ -104,12 +140,12 @@ class Graph:
         """The executions that took an artifact as input, the oldest first."""
         return sorted(self._ends(self._inputs, artifact), key=lambda execution: execution.id)
 
-    def inputs(self, execution: Execution, kind: str) -> list[Artifact]:
-        """The inputs of an execution that are of a type, the oldest first."""
+    def inputs(self, execution: Execution, kind: str = "") -> list[Artifact]:
+        """The inputs of an execution that are of a type ("" for any), the oldest first."""
         return self._of_type(self._inputs, execution, kind)
 
-    def outputs(self, execution: Execution, kind: str) -> list[Artifact]:
-        """The outputs of an execution that are of a type, the oldest first."""
+    def outputs(self, execution: Execution, kind: str = "") -> list[Artifact]:
+        """The outputs of an execution that are of a type ("" for any), the oldest first."""
         return self._of_type(self._outputs, execution, kind)
 
     def _ends(self, edges: Iterable[tuple[int, int]], artifact: Artifact) -> list[Execution]:
@@ -121,7 +157,7 @@ class Graph:
     ) -> list[Artifact]:
         numbers = sorted(found for number, found in edges if number == execution.id)
         found = [self._artifacts[number] for number in numbers if number in self._artifacts]
-        return [artifact for artifact in found if artifact.type == kind]
+        return [artifact for artifact in found if kind in ("", artifact.type)]
 
 
 def artifacts_of_type(store: MetadataStore, kind: str) -> list[Artifact]:
@@ -133,7 +169,7 @@ def artifacts_of_type(store: MetadataStore, kind: str) -> list[Artifact]:
 def read_artifact(found: Any, kind: str) -> Artifact:
     """An artifact of the store as a plain value."""
     properties = {key: _text(value) for key, value in found.custom_properties.items()}
-    return Artifact(found.id, kind, found.uri, properties)
+    return Artifact(found.id, kind, found.uri, record.joined(properties))
 
 
 def is_cached(execution: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Where a model came from, asked of ML Metadata alone.
+"""Where a model came from and what became of it, asked of ML Metadata alone.
 
 The answer rests on events, URIs and custom properties, which every orchestrator writes; not on
 contexts, which each writes in its own way.
@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from rnn_migrator.errors import Problem, UsageError
+from rnn_migrator.errors import MigrationError, Problem, UsageError
 from rnn_migrator.lineage import record
 from rnn_migrator.lineage.graph import Artifact, Execution, Graph, artifacts_of_type
-from rnn_migrator.lineage.store import find_store, open_store
+from rnn_migrator.lineage.store import (
+    Metadata,
+    StoreAddress,
+    address_of,
+    find_store,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -59,6 +66,19 @@ class Verdict:
 
 
 @dataclasses.dataclass(frozen=True)
+class Version:
+    """Another push into the same serving folder.
+
+    Attributes:
+      destination: The folder of that version.
+      model: Folder of the converted model that was pushed, "" where it is not recorded.
+    """
+
+    destination: str
+    model: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Push:
     """One place a model was pushed to.
 
@@ -66,10 +86,31 @@ class Push:
       destination: The folder.
       version: Its version.
       finished: When, ISO 8601, UTC.
+      supersedes: The push into the same serving folder before it, if there was one.
+      superseded_by: The push into the same serving folder after it, if there was one.
     """
 
     destination: str
     version: str
+    finished: str
+    supersedes: Version | None = None
+    superseded_by: Version | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """Something else that was made from a model.
+
+    Attributes:
+      type: Type of the artifact.
+      uri: Where it lies.
+      component: Class of the component that made it.
+      finished: When, ISO 8601, UTC.
+    """
+
+    type: str
+    uri: str
+    component: str
     finished: str
 
 
@@ -79,18 +120,21 @@ class LineageAnswer:
 
     Attributes:
       asked: The path that was asked about.
-      metadata: The store that answers.
+      metadata: The store that answers, without its password.
       model: Folder of the converted model.
       source: The legacy artifact: `path`, `sha256`, `format`, and as far as known `writer`,
         `architecture`, `architecture_sha256`.
-      conversion: `target`, `converter_version`, `settings`, `layers`, `facts`, `kernels`,
-        `tensors`, `versions`.
+      conversion: `target`, `converter_version`, `config_sha256`, `settings`, `layers`, `facts`,
+        `kernels`, `tensors`, `versions`, `files`.
       run_id: The run that converted it.
       pipeline: The pipeline of that run.
       verdict: The evaluation on which the asked-about push rests, or else the latest; None where
         there was none.
       pushes: Where it was pushed, the oldest first.
       steps: The executions on the way, the first first.
+      made: What else was made from it: by other components, or by other evaluations.
+      siblings: What became of the same legacy bytes besides.
+      graph: Artifacts, executions and edges of all of that.
     """
 
     asked: str
@@ -103,48 +147,139 @@ class LineageAnswer:
     verdict: Verdict | None
     pushes: tuple[Push, ...]
     steps: tuple[Step, ...]
+    made: tuple[Made, ...] = ()
+    siblings: tuple[LineageAnswer, ...] = ()
+    graph: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The answer as JSON values."""
         return dataclasses.asdict(self)
 
 
-def lineage(path: Path, metadata: Path | None = None) -> LineageAnswer:
-    """Where a model came from.
+@dataclasses.dataclass(frozen=True)
+class SourceAnswer:
+    """Where a legacy artifact went.
+
+    Attributes:
+      asked: The path that was asked about.
+      metadata: The store that answers, without its password.
+      sha256: Digest of what lies there now, "" if nothing does that can be read.
+      models: What was converted from it: from that path, or from the same bytes elsewhere.
+      graph: Artifacts, executions and edges of all of that.
+    """
+
+    asked: str
+    metadata: str
+    sha256: str
+    models: tuple[LineageAnswer, ...]
+    graph: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def lineage(path: Path | str, metadata: Metadata | None = None) -> LineageAnswer:
+    """Where a model came from, and what became of it.
 
     Args:
       path: A pushed model, the folder that models are pushed to (its newest version is meant), the
-        folder of a converted model, or anything inside one of these.
-      metadata: SQLite file of ML Metadata; where left out, `metadata.sqlite` is looked for in the
-        folders above the path.
+        folder of a converted model, or anything inside one of these; or a URI of one.
+      metadata: File of SQLite, or connection string; where left out, `metadata.sqlite` is looked
+        for in the folders above the path.
 
     Raises:
       UsageError: No store, or the store knows of no model at that path.
     """
+    address = store_of(path, metadata)
+    store = open_store(address)
+    return answer(store, find_model(store, path, address), asked_as(path), str(address))
+
+
+def lineage_of_source(source: Path | str, metadata: Metadata | None = None) -> SourceAnswer:
+    """Where a legacy artifact went.
+
+    Args:
+      source: The path or URI it was converted from, or another where the same files lie.
+      metadata: As for `lineage`.
+
+    Raises:
+      UsageError: No store, or the store knows of no such artifact.
+    """
+    address = store_of(source, metadata)
+    store = open_store(address)
+    sha256 = _digest(source)
+    legacies = [
+        legacy
+        for legacy in artifacts_of_type(store, record.LEGACY_MODEL)
+        if place(legacy.uri) == place(source) or legacy.properties.get(record.SHA256) == sha256
+    ]
+    if not legacies:
+        raise UsageError(
+            Problem(
+                where=str(source),
+                expected=f"a legacy artifact that a run recorded in {address}",
+                received="one it knows nothing of, neither by its path nor by its bytes",
+                remedy="name it as the config of the run did, and the store of that run: "
+                "--metadata STORE",
+            )
+        )
+    graph = Graph(store, *(legacy.id for legacy in legacies))
+    answers = [_answer(store, model, model.uri, str(address)) for model in _models(graph, legacies)]
+    return SourceAnswer(asked_as(source), str(address), sha256, tuple(answers), graph.to_json())
+
+
+def _digest(source: Path | str) -> str:
+    """Digest of the legacy artifact that lies at a path now, "" if none does."""
+    from rnn_migrator.readers import open_artifact
+
+    try:
+        return open_artifact(Path(place(source))).digest
+    except (MigrationError, OSError):
+        return ""
+
+
+def store_of(path: Path | str, metadata: Metadata | None) -> StoreAddress:
+    """The store that was named, or else the one that lies above a path."""
     # Links are kept for now: the store may lie above the name or above what it stands for.
-    path = Path(os.path.normpath(path.absolute()))
-    file = Path(metadata or find_store(path))
-    store = open_store(file)
-    return answer(store, _find(store, path, file), str(path), str(file))
+    return address_of(metadata or find_store(Path(asked_as(path))))
 
 
-def _find(store: MetadataStore, path: Path, file: Path) -> Artifact:
-    """The newest artifact that lies at a path or around it."""
+def asked_as(path: Path | str) -> str:
+    """A path as an absolute one, a URI as it is."""
+    text = str(path)
+    return text if "://" in text else os.path.normpath(Path(text).absolute())
+
+
+def place(text: Path | str) -> PurePath:
+    """What a path or URI stands for, links resolved, so that equal places compare equal."""
+    scheme, separator, rest = str(text).partition("://")
+    if separator and scheme != "file":
+        return PurePosixPath(str(text))
+    return Path(os.path.realpath(rest or str(text)))
+
+
+def find_model(store: MetadataStore, path: Path | str, address: StoreAddress) -> Artifact:
+    """The newest `Model` or `PushedModel` that lies at a path or around it.
+
+    Raises:
+      UsageError: The store knows of none.
+    """
     models = artifacts_of_type(store, record.MODEL)
-    pushed = [a for a in artifacts_of_type(store, record.PUSHED_MODEL) if push_destination(a)]
-    real = Path(os.path.realpath(path))
-    around = {str(folder) for folder in (real, *real.parents)}
+    pushed = _all_pushed(store)
+    real = place(path)
+    around = {real, *real.parents}
     for artifact in reversed(models + pushed):
-        if {_real(artifact.uri), _real(push_destination(artifact))} & around:
+        if set(_places(artifact)) & around:
             return artifact
-    versions = [a for a in pushed if Path(_real(push_destination(a))).parent == real]
+    versions = [a for a in pushed if place(push_destination(a)).parent == real]
     if versions:
         return max(versions, key=lambda artifact: artifact.id)
     latest = f", the latest at {models[-1].uri}" if models else ""
     raise UsageError(
         Problem(
             where=str(path),
-            expected=f"a model that a run recorded in {file}",
+            expected=f"a model that a run recorded in {address}",
             received=f"a path it knows nothing of (it knows {len(models)} models{latest})",
             remedy="name a pushed or converted model as the run left it; a copy made elsewhere "
             "has no lineage, name the original",
@@ -152,9 +287,8 @@ def _find(store: MetadataStore, path: Path, file: Path) -> Artifact:
     )
 
 
-def _real(path: str) -> str:
-    """A path with its links resolved, "" for none."""
-    return os.path.realpath(path) if path else ""
+def _places(artifact: Artifact) -> list[PurePath]:
+    return [place(text) for text in (artifact.uri, push_destination(artifact)) if text]
 
 
 def push_destination(artifact: Artifact) -> str:
@@ -164,18 +298,53 @@ def push_destination(artifact: Artifact) -> str:
     return artifact.properties.get(record.PUSHED_DESTINATION, "")
 
 
+def _all_pushed(store: MetadataStore) -> list[Artifact]:
+    return [a for a in artifacts_of_type(store, record.PUSHED_MODEL) if push_destination(a)]
+
+
 def answer(store: MetadataStore, found: Artifact, asked: str, metadata: str) -> LineageAnswer:
-    """Where a converted or pushed model came from.
+    """Where a converted or pushed model came from, and what became of it.
 
     Args:
       store: The store that knows it.
       found: A `Model` or a `PushedModel`.
       asked: The path that was asked about.
-      metadata: The file of the store.
+      metadata: The store, in words.
 
     Raises:
       UsageError: It is no model that was converted here.
     """
+    own = _answer(store, found, asked, metadata)
+    same = own.source.get(record.SHA256)
+    legacies = [
+        legacy
+        for legacy in artifacts_of_type(store, record.LEGACY_MODEL)
+        if same and legacy.properties.get(record.SHA256) == same
+    ]
+    if not legacies:
+        return own
+    graph = Graph(store, *(legacy.id for legacy in legacies))
+    siblings = [
+        _answer(store, model, model.uri, metadata)
+        for model in _models(graph, legacies)
+        if model.uri != own.model
+    ]
+    return dataclasses.replace(own, siblings=tuple(siblings), graph=graph.to_json())
+
+
+def _models(graph: Graph, legacies: list[Artifact]) -> list[Artifact]:
+    """The models that were converted from legacy artifacts, each once, the oldest first."""
+    found = {
+        model.id: model
+        for legacy in legacies
+        for execution in graph.consumers(legacy)
+        for model in graph.outputs(execution, record.MODEL)
+    }
+    return [found[number] for number in sorted(found)]
+
+
+def _answer(store: MetadataStore, found: Artifact, asked: str, metadata: str) -> LineageAnswer:
+    """The answer about one model alone."""
     graph, pushed = Graph(store, found.id), None
     if found.type == record.PUSHED_MODEL:
         pushed, found = found, _pushed_from(graph, found)
@@ -197,9 +366,17 @@ def answer(store: MetadataStore, found: Artifact, asked: str, metadata: str) -> 
         run_id=found.properties.get(record.RUN_ID, ""),
         pipeline=found.properties.get(record.PIPELINE, ""),
         verdict=verdict,
-        pushes=tuple(_push(graph, artifact) for artifact in pushes),
+        pushes=tuple(_push(store, graph, artifact) for artifact in pushes),
         steps=_steps(graph.producer(sources[0]), converter, evaluator, pusher),
+        made=tuple(_made(graph, found, evaluator)),
     )
+
+
+def _made(graph: Graph, model: Artifact, evaluator: Execution | None) -> Iterator[Made]:
+    """What was made from a model, without its pushes and the evaluation that is told already."""
+    for execution, made in graph.made_from(model):
+        if made.type != record.PUSHED_MODEL and execution != evaluator:
+            yield Made(made.type, made.uri, execution.component, execution.finished)
 
 
 def _source(legacy: Artifact, model: Artifact) -> dict[str, str]:
@@ -228,13 +405,31 @@ def _pushes(graph: Graph, model: Artifact) -> list[Artifact]:
     return [found[number] for number in sorted(found)]
 
 
-def _push(graph: Graph, pushed: Artifact) -> Push:
+def _push(store: MetadataStore, graph: Graph, pushed: Artifact) -> Push:
     pusher = graph.producer(pushed)
+    destination = push_destination(pushed)
+    here = place(destination)
+    line = [
+        other
+        for other in _all_pushed(store)
+        # What was pushed again as it was keeps its version, and supersedes nothing.
+        if place(push_destination(other)).parent == here.parent
+        and place(push_destination(other)) != here
+    ]
+    earlier = [_version(store, other) for other in line if other.id < pushed.id][-1:]
+    later = [_version(store, other) for other in line if other.id > pushed.id][:1]
     return Push(
-        destination=push_destination(pushed),
+        destination=destination,
         version=pushed.properties.get(record.PUSHED_VERSION, ""),
         finished=pusher.finished if pusher else "",
+        supersedes=next(iter(earlier), None),
+        superseded_by=next(iter(later), None),
     )
+
+
+def _version(store: MetadataStore, pushed: Artifact) -> Version:
+    model = _pushed_from(Graph(store, pushed.id), pushed)
+    return Version(push_destination(pushed), "" if model is pushed else model.uri)
 
 
 def _evaluation(

@@ -2,11 +2,14 @@
 
 Strings, because a store keeps six decimals of a number and some orchestrators turn integers into
 doubles. Nested values are JSON. Custom properties and events are what every orchestrator writes
-alike, so that lineage rests on them alone.
+alike, so that lineage rests on them alone. Long ones lie in pieces, since an index of PostgreSQL
+takes no row beyond 2,704 bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -40,15 +43,25 @@ PIPELINE = "pipeline"
 
 _BLESSED = "blessed"
 
+FILES = "files"
+"""Custom property of a converted model: SHA-256 of each file in its folder, as JSON."""
+
+SERVING = "Format-Serving"
+"""Folder of the SavedModel in that of a converted model, where TFX looks for it."""
+
+_CONFIG_KEYS = ("settings", "declared", "target")
 _NESTED = ("settings", "layers", "facts", "kernels", "tensors", "versions")
-CONVERSION_KEYS = ("target", "converter_version", *_NESTED)
+CONVERSION_KEYS = ("target", "converter_version", "config_sha256", *_NESTED, FILES)
 """Custom properties of a converted model, besides those on its source."""
 
 VERDICT_KEYS = ("verdict", "reason", "largest_error", "oracles", "figures")
 """Custom properties of an evaluation and of a blessing."""
 
-_JSON = {*_NESTED, "oracles", "figures"}
+_JSON = {*_NESTED, FILES, "oracles", "figures"}
 """Properties that hold JSON."""
+
+_PIECE = 2000
+"""Bytes of a property at most."""
 
 
 def source_properties(source: Mapping[str, Any]) -> dict[str, str]:
@@ -64,24 +77,33 @@ def source_properties(source: Mapping[str, Any]) -> dict[str, str]:
     return {key: source[key] for key in SOURCE_KEYS if source[key]}
 
 
-def conversion_properties(document: Mapping[str, Any]) -> dict[str, str]:
+def conversion_properties(document: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, str]:
     """Custom properties of a converted model.
 
     Args:
       document: The content of `conversion.json`.
+      files: SHA-256 of each file of the model, by its path in the model's folder.
 
     Returns:
-      The source under `legacy_path`, `legacy_sha256`, …; `target`, `converter_version`; and as
-      JSON `settings`, `layers`, `facts` with their origins, `kernels`, `tensors` with digests of
-      both ends, `versions`.
+      The source under `legacy_path`, `legacy_sha256`, …; `target`, `converter_version`,
+      `config_sha256`; and as JSON `settings`, `layers`, `facts` with their origins, `kernels`,
+      `tensors` with digests of both ends, `versions`, `files`.
     """
     source = source_properties(document["source"]) | {"path": document["source"]["path"]}
     return {
         **{LEGACY + key: value for key, value in source.items()},
         "target": document["target"],
         "converter_version": document["versions"]["rnn-migrator"],
-        **_as_json(document),
+        "config_sha256": _config_digest(document),
+        **_as_json({**document, FILES: files}),
     }
+
+
+def _config_digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of what the conversion was told, besides the source."""
+    told = {key: document[key] for key in _CONFIG_KEYS}
+    told["architecture_sha256"] = document["source"]["architecture_sha256"]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def evaluation_properties(document: Mapping[str, Any]) -> dict[str, str]:
@@ -115,6 +137,16 @@ def _size(error: float | str) -> float:
     return math.inf if math.isnan(float(error)) else float(error)
 
 
+def in_short(properties: Mapping[str, str]) -> str:
+    """What tells an artifact from others of its type, in a few words."""
+    if PUSHED in properties:
+        pushed = properties[PUSHED] == "1"
+        return f"version {properties.get(PUSHED_VERSION, '')}" if pushed else "not pushed"
+    if SHA256 in properties:
+        return f"sha256 {properties[SHA256][:8]}…"
+    return properties.get("verdict") or properties.get("target", "")
+
+
 def is_blessed(document: Mapping[str, Any]) -> bool:
     """Whether an `evaluation.json` blesses the model."""
     return bool(document["verdict"] == _BLESSED)
@@ -125,5 +157,41 @@ def _as_json(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def decode(properties: Mapping[str, str]) -> dict[str, Any]:
-    """Custom properties with the JSON among them parsed."""
-    return {key: json.loads(value) if key in _JSON else value for key, value in properties.items()}
+    """Custom properties, in pieces or whole, with the JSON among them parsed."""
+    return {
+        key: json.loads(value) if key in _JSON else value
+        for key, value in joined(properties).items()
+    }
+
+
+def in_pieces(properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties with long values cut up: `facts` goes on in `facts_2`, `facts_3` and so on."""
+    return {
+        f"{key}_{number}" if number > 1 else key: piece
+        for key, value in properties.items()
+        for number, piece in enumerate(_pieces(value), 1)
+    }
+
+
+def _pieces(value: str) -> list[str]:
+    """A text in pieces of so many bytes at most, no character cut in two."""
+    pieces, size = [""], 0
+    for character in value:
+        size += len(character.encode("utf-8", "surrogatepass"))
+        if size > _PIECE:
+            pieces.append("")
+            size = len(character.encode("utf-8", "surrogatepass"))
+        pieces[-1] += character
+    return pieces
+
+
+def joined(properties: Mapping[str, str]) -> dict[str, str]:
+    """The properties with long values whole again."""
+    whole: dict[str, str] = {}
+    for key, value in properties.items():
+        first, _, number = key.rpartition("_")
+        if not (first in properties and number.isdecimal()):
+            following = (f"{key}_{n}" for n in itertools.count(2))
+            pieces = itertools.takewhile(properties.__contains__, following)
+            whole[key] = value + "".join(properties[piece] for piece in pieces)
+    return whole

@@ -10,10 +10,18 @@ from rnn_migrator.readers.artifact import (
     TensorSpec,
     array_digest,
     content_digest,
+    file_digest,
 )
 from rnn_migrator.readers.base import open_artifact
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["LegacyArtifact", "TensorSpec", "array_digest", "content_digest", "open_artifact"]
+__all__ = [
+    "LegacyArtifact",
+    "TensorSpec",
+    "array_digest",
+    "content_digest",
+    "file_digest",
+    "open_artifact",
+]

@@ -147,12 +147,17 @@ def content_digest(files: tuple[Path, ...]) -> str:
     """SHA-256 over base names and contents of files, in the order given."""
     total = hashlib.sha256()
     for file in files:
-        one = hashlib.sha256()
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                one.update(chunk)
-        total.update(f"{file.name}\0{one.hexdigest()}\n".encode())
+        total.update(f"{file.name}\0{file_digest(file)}\n".encode())
     return total.hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of the content of a file."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def array_digest(array: Array) -> str:

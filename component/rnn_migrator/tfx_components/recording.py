@@ -27,5 +27,5 @@ def write_properties(
             record.PIPELINE: context.pipeline_info.id if context.pipeline_info else "",
         }
     for artifact in artifacts:
-        for key, value in {**properties, **run}.items():
+        for key, value in record.in_pieces({**properties, **run}).items():
             artifact.set_string_custom_property(key, value)

@@ -1,14 +1,16 @@
 """A search for the input that a converted model is farthest off at, within given ranges.
 
-Hypothesis makes up guesses, goes on from those that came out worst, and makes a guess that fails as
-simple as it can. What it makes up is how to draw an input rather than its numbers, which are too
-many; so a guess fits in a key, and a report's key gives the same input again.
+As property-based testing does it: guesses are made up, the search goes on near those that came out
+worst, and a guess that fails is made as simple as it can be. What is made up is how to draw an
+input rather than its numbers, which are too many; so a guess fits in a key, and a report's key
+gives the same input again. It is our own for the sake of the figures: Hypothesis also tries
+constants of whatever code is loaded, so that no two workers would try the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,17 @@ from rnn_migrator.equivalence.inputs.probes import vocabulary_size
 from rnn_migrator.errors import Problem, UsageError, raise_all
 
 Range = tuple[float, float]
+Judge = Callable[["Guess"], float]
 
 _MOST_ROWS = 4
 _HUNTS = 4
 """Searches apart from each other, which workers can share."""
 
-_FAR = 1e9
-"""From here on it does not matter how far off a model is."""
+_BLIND = 0.5
+"""Share of the guesses that are made without a look at those before."""
+
+_BOUND, _FAR = 1.0, 1e9
+"""From where on a guess fails, and from where on it does not matter how far off it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,56 +189,64 @@ class Hunt(Material):
                 seen[guess] = found if found < _FAR else _FAR  # NaN is far too
             return seen[guess]
 
-        failing = self._run(judge)
-        worst = max(seen, key=lambda guess: seen[guess])
-        yield (failing or worst).case(self.space, model)
+        yield self._worst(judge).case(self.space, model)
+
+    def _worst(self, judge: Judge) -> Guess:
+        """Guesses at random, then near the worst so far; one that fails is made simple."""
+        rng = np.random.default_rng(self.seed)
+        tries = max(1, self.space.tries // _HUNTS)
+        worst = _any(self.space, rng)
+        for number in range(1, tries):
+            if judge(worst) > _BOUND:
+                return _simplest(worst, self.space, judge)
+            near = number > tries * _BLIND
+            guess = _near(worst, self.space, rng) if near else _any(self.space, rng)
+            worst = max(worst, guess, key=judge)
+        return worst
 
     def find(self, key: str, model: CanonicalModel) -> Case | None:
         """See `Material.find`."""
         guess = Guess.parse(key)
         return None if guess is None else guess.case(self.space, model)
 
-    def _run(self, judge: Any) -> Guess | None:
-        """Searches; gives a guess that fails, None if there is none."""
-        import hypothesis
 
-        failing: list[Guess] = []
-
-        @hypothesis.seed(self.seed)
-        @hypothesis.settings(
-            max_examples=max(1, self.space.tries // _HUNTS),
-            database=None,
-            deadline=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        @hypothesis.given(_guesses(self.space))
-        def search(guess: Guess) -> None:
-            found = judge(guess)
-            hypothesis.target(found)
-            if not found <= 1.0:
-                failing.append(guess)
-                raise _TooFarError
-
-        try:
-            search()
-        except _TooFarError:
-            return failing[-1]  # what Hypothesis ends with is the simplest
-        return None
-
-
-class _TooFarError(Exception):
-    """What Hypothesis looks for."""
-
-
-def _guesses(space: SearchSpace) -> Any:
-    from hypothesis import strategies as st
-
-    return st.builds(
-        Guess,
-        kind=st.sampled_from(_KINDS),
-        rows=st.integers(1, _MOST_ROWS),
-        steps=st.integers(*space.steps),
-        share=st.sampled_from([1000, 100, 10]) | st.integers(0, 1000),
-        ragged=st.booleans(),
-        seed=st.integers(0, 2**16),
+def _any(space: SearchSpace, rng: np.random.Generator) -> Guess:
+    """A guess at random; the ends of what it chooses from are likelier than the rest."""
+    low, high = space.steps
+    return Guess(
+        kind=str(rng.choice(_KINDS)),
+        rows=int(rng.integers(1, _MOST_ROWS + 1)),
+        steps=int(rng.choice([low, high, rng.integers(low, high + 1)], p=[0.1, 0.1, 0.8])),
+        share=int(rng.choice([1000, 100, 10, rng.integers(0, 1001)])),
+        ragged=bool(rng.integers(2)),
+        seed=int(rng.integers(2**16)),
     )
+
+
+def _near(guess: Guess, space: SearchSpace, rng: np.random.Generator) -> Guess:
+    """The guess with one of its choices made anew."""
+    name = str(rng.choice([field.name for field in dataclasses.fields(Guess)]))
+    return dataclasses.replace(guess, **{name: getattr(_any(space, rng), name)})
+
+
+def _simplest(guess: Guess, space: SearchSpace, judge: Judge) -> Guess:
+    """A simpler guess that fails too: one choice after the other, until none can be simpler."""
+    for simpler in _simpler(guess, space.steps[0]):
+        if judge(simpler) > _BOUND:
+            return _simplest(simpler, space, judge)
+    return guess
+
+
+def _simpler(guess: Guess, fewest: int) -> Iterator[Guess]:
+    """Guesses with one simpler choice, the simplest first."""
+    choices: dict[str, Iterable[Any]] = {
+        "rows": range(1, guess.rows),
+        "steps": sorted({fewest, (fewest + guess.steps) // 2, guess.steps - 1}),
+        "ragged": [False],
+        "kind": _KINDS[: _KINDS.index(guess.kind)],
+    }
+    for name, values in choices.items():
+        now = getattr(guess, name)
+        for value in values:
+            if value != now and (name != "steps" or fewest <= value < now):
+                yield dataclasses.replace(guess, **{name: value})

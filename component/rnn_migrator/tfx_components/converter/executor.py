@@ -16,6 +16,7 @@ from tfx.utils.path_utils import serving_model_dir
 from rnn_migrator.files import atomic_folder, write_json
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage import record
+from rnn_migrator.lineage.audit import file_digests
 from rnn_migrator.migration import CONVERSION_FILE, Request, convert
 from rnn_migrator.recognition.declared import from_json
 from rnn_migrator.tfx_components import keys
@@ -67,7 +68,8 @@ class Executor(BaseExecutor):
             sha256 = legacy_model.get_string_custom_property(record.SHA256)
             folder = staging.output(model.uri)
             document = convert_to_artifact(request, folder, sha256, staging.uri_of)
-        write_properties(self._context, record.conversion_properties(document), model)
+            properties = record.conversion_properties(document, file_digests(folder))
+        write_properties(self._context, properties, model)
 
 
 def convert_to_artifact(
