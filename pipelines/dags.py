@@ -79,7 +79,7 @@ def create_dag(config: Path | str, **options: Any) -> DAG:
     components = _components(migration)
     with DAG(dag_id=migration.name, **{"description": str(file), **_OPTIONS, **options}) as dag:
         run = _prepare(str(file), components)
-        steps = [_component.override(task_id=name)(run, name) for name in components]
+        steps = [_component.override(task_id=name)(str(file), run, name) for name in components]
         # One after the other: a store on SQLite takes one writer at a time.
         chain(run, *steps, _push(str(file), run), _verdict(str(file), run))
     return dag
@@ -145,11 +145,13 @@ def _prepare(config_file: str, components: list[str]) -> dict[str, Any]:
         from google.protobuf import json_format
 
         from pipelines.migration import create_pipeline
-        from pipelines.runs import compile_run, node_ids
+        from pipelines.runs import compile_run, connect, node_ids
 
         compiled = compile_run(create_pipeline(config), run_id := _run_id())
         if {*node_ids(compiled)} != {*components, PUSHER}:
             raise UsageError(_changed(config_file, [*components, PUSHER], node_ids(compiled)))
+        # Airflow shows and keeps what tasks return, and a store may have a password.
+        connect(compiled, None)
     return {"run_id": run_id, "pipeline": json_format.MessageToDict(compiled)}
 
 
@@ -170,22 +172,26 @@ def _changed(config_file: str, tasks: list[str], nodes: list[str]) -> Problem:
 
 
 @task
-def _component(run: dict[str, Any], name: str) -> None:
+def _component(config_file: str, run: dict[str, Any], name: str) -> None:
     """Runs one component."""
-    _launch(run, name)
+    _launch(config_file, run, name)
 
 
-def _launch(run: dict[str, Any], name: str) -> None:
+def _launch(config_file: str, run: dict[str, Any], name: str) -> None:
     from google.protobuf import json_format
 
     # TFX's first: it registers the messages that are packed into the pipeline.
     from tfx.orchestration.local import local_dag_runner  # noqa: F401
     from tfx.proto.orchestration import pipeline_pb2
 
-    from pipelines.runs import launch_node
+    from pipelines.runs import connect, launch_node
 
+    # TFX logs where it connects to, with the password.
+    logging.getLogger("absl").setLevel(logging.WARNING)
     with _refusals():
+        connection = load_config(Path(config_file)).output.metadata.connection()
         compiled = json_format.ParseDict(run["pipeline"], pipeline_pb2.Pipeline())
+        connect(compiled, connection)
         if not launch_node(compiled, name):
             _logger.info("%s is complete in run %s; clear %s too", name, run["run_id"], PREPARE)
 
@@ -196,7 +202,7 @@ def _push(config_file: str, run: dict[str, Any]) -> str:
 
     Either way Pusher runs, so that ML Metadata says that nothing was pushed.
     """
-    _launch(run, PUSHER)
+    _launch(config_file, run, PUSHER)
     result = _result(config_file, run)
     if result.pushed is None:
         raise AirflowSkipException(f"pushed nothing: {result.evaluation['reason']}")

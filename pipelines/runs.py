@@ -31,6 +31,23 @@ def launch(compiled: Any) -> None:
     LocalDagRunner().run_with_ir(compiled)
 
 
+def connect(compiled: Any, connection: Any | None) -> None:
+    """Says where ML Metadata of a compiled run is; None takes it out, with its password.
+
+    Args:
+      compiled: From `compile_run`; it is changed.
+      connection: A `ConnectionConfig` of ML Metadata.
+    """
+    from tfx.proto.orchestration import pipeline_pb2
+
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    compiled.deployment_config.Unpack(deployment)
+    deployment.ClearField("metadata_connection_config")
+    if connection is not None:
+        deployment.metadata_connection_config.Pack(connection)
+    compiled.deployment_config.Pack(deployment)
+
+
 def node_ids(compiled: Any) -> list[str]:
     """Names of the components of a compiled run."""
     return [node.pipeline_node.node_info.id for node in compiled.nodes]
