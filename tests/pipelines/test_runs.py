@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.config import load_config
 from pipelines.local import read_result
-from pipelines.runs import compile_run, launch_node, node_ids
+from pipelines.runs import compile_run, connect, launch_node, node_ids
 from rnn_migrator.errors import UsageError
 from tests.legacy_lab.cases import Case
 from tests.pipelines.migrations import place_files, write_config
@@ -57,3 +57,19 @@ def test_what_failed_runs_again(config: Path) -> None:
 def test_a_component_that_is_not_there_is_refused(config: Path) -> None:
     with pytest.raises(UsageError, match="Examples: expected one of LegacyModel, RnnConverter"):
         launch_node(compiled(config, "run"), "Examples")
+
+
+def test_a_password_can_be_left_out_and_put_back(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLMD_PASSWORD", "s3cret")
+    store = "postgresql://migrator:${MLMD_PASSWORD}@localhost/mlmd"
+    write_config(config, output={"root": "run", "metadata": store})
+    run = compiled(config, "run")
+    whole = run.SerializeToString(deterministic=True)
+    assert b"s3cret" in whole
+    connect(run, None)
+    assert b"s3cret" not in run.SerializeToString()
+    connect(run, load_config(config).output.metadata.connection())
+    assert b"s3cret" in run.SerializeToString()
+    assert len(run.SerializeToString(deterministic=True)) == len(whole)
