@@ -245,7 +245,7 @@ def told(answer: LineageAnswer, folder: Path) -> dict[str, Any]:
     for step in (*content["steps"], *content["pushes"]):
         assert step.pop("finished")
     graph = content.pop("graph")  # the same again, to be drawn: numbers and times of its nodes
-    content["nodes"] = [node["type"] for node in graph["artifacts"]]
+    content["nodes"] = sorted(node["type"] for node in graph["artifacts"])
     content["nodes"] += [node["component"] for node in graph["executions"]]
     # The seeds of dropout are drawn anew in every SavedModel, and the weights are compared above.
     content["conversion"]["files"] = sorted(content["conversion"]["files"])

@@ -35,7 +35,8 @@ class Executor(executor.Executor):
         """Pushes a model if it is blessed; see `tfx.components.pusher.executor.Executor.Do`."""
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[_KEY], destination)
-        serving = _local(destination.filesystem.base_directory)
+        base = destination.filesystem.base_directory.rstrip("/")
+        serving = _local(base)
         if serving is None or not self.CheckBlessing(input_dict):
             super().Do(input_dict, output_dict, exec_properties)
             return
@@ -49,7 +50,7 @@ class Executor(executor.Executor):
             )
             copied = Path(pushed.get_string_custom_property(record.PUSHED_DESTINATION))
             version = _same(serving, copied) or _publish(copied, serving)
-        pushed.set_string_custom_property(record.PUSHED_DESTINATION, str(version))
+        pushed.set_string_custom_property(record.PUSHED_DESTINATION, f"{base}/{version.name}")
         pushed.set_string_custom_property(record.PUSHED_VERSION, version.name)
 
 
