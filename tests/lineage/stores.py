@@ -22,9 +22,7 @@ class Writer:
         """An artifact with custom properties; gives its number."""
         number = self.store.put_artifact_type(self.mlmd.ArtifactType(name=kind))
         artifact = self.mlmd.Artifact(type_id=number, uri=uri, state=self.mlmd.Artifact.LIVE)
-        for key, value in properties.items():
-            field = {str: "string_value", int: "int_value", float: "double_value"}[type(value)]
-            setattr(artifact.custom_properties[key], field, value)
+        _set(artifact, properties)
         return int(self.store.put_artifacts([artifact])[0])
 
     def execution(
@@ -34,12 +32,14 @@ class Writer:
         outputs: Sequence[int] = (),
         state: str = "COMPLETE",
         output_event: str = "OUTPUT",
+        **properties: str,
     ) -> int:
-        """An execution with its events; gives its number."""
+        """An execution with custom properties and its events; gives its number."""
         number = self.store.put_execution_type(self.mlmd.ExecutionType(name=component))
         execution = self.mlmd.Execution(
             type_id=number, last_known_state=self.mlmd.Execution.State.Value(state)
         )
+        _set(execution, properties)
         [identity] = self.store.put_executions([execution])
         kinds: Mapping[str, Sequence[int]] = {"INPUT": inputs, output_event: outputs}
         events: list[Any] = [
@@ -53,3 +53,10 @@ class Writer:
         ]
         self.store.put_events(events)
         return int(identity)
+
+
+def _set(written: Any, properties: Mapping[str, str | int | float]) -> None:
+    """Sets custom properties of an artifact or an execution."""
+    for key, value in properties.items():
+        field = {str: "string_value", int: "int_value", float: "double_value"}[type(value)]
+        setattr(written.custom_properties[key], field, value)

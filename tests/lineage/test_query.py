@@ -275,6 +275,38 @@ def test_whole_numbers_may_come_as_doubles(run: Run) -> None:
     assert lineage(run.push(run.evaluate(), "17", pushed=1.0)).pushes[0].version == "17"
 
 
+def test_a_store_of_kubeflow(run: Run) -> None:
+    """Its backend calls types by their schema, and executions by their task."""
+    container = "system.ContainerExecution"
+    pushed = {"pushed": 1.0, "pushed_destination": "/serving/17", "pushed_version": "17"}
+    write = run.writer
+    legacy = write.artifact("rnn_migrator.LegacyModel", "gs://a/model.h5", sha256="cd" * 32)
+    write.execution("system.ImporterExecution", [], [legacy], task_name="LegacyModel")
+    model = write.artifact("tfx.Model", "gs://a/model", **CONVERSION)
+    write.execution(container, [legacy], [model], task_name="RnnConverter")
+    blessing = write.artifact("tfx.ModelBlessing", "gs://a/blessing", **BLESSED)
+    evaluation = write.artifact("tfx.ModelEvaluation", "gs://a/evaluation", **BLESSED)
+    made = [blessing, evaluation]
+    write.execution(container, [legacy, model], made, task_name="EquivalenceEvaluator")
+    push = write.artifact("tfx.PushedModel", "gs://a/pushed", **pushed)
+    write.execution(container, [model, blessing], [push], task_name="Pusher")
+
+    answer = lineage("/serving/17", run.metadata)
+    components = [step.component for step in answer.steps]
+    assert components == ["Importer", "RnnConverter", "EquivalenceEvaluator", "Pusher"]
+    assert answer.source["path"] == "gs://a/model.h5"
+    assert [push.version for push in answer.pushes] == ["17"]
+    assert answer.verdict is not None
+    assert answer.verdict.file == "gs://a/evaluation"
+    assert {node["type"] for node in answer.graph["artifacts"]} == {
+        "rnn_migrator.LegacyModel",
+        "Model",
+        "ModelBlessing",
+        "ModelEvaluation",
+        "PushedModel",
+    }
+
+
 def test_runs_beside_each_other_are_kept_apart(run: Run) -> None:
     run.push(run.evaluate(), "17")
     other = Run(run.folder, run.writer, number=2)

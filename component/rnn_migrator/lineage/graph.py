@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 _MOST_HOPS = 20
 
+_TFX = "tfx."
+"""Before the names of TFX's own artifact types, where the backend of Kubeflow writes them."""
+
+_IMPORTER, _CONTAINER = "system.ImporterExecution", "system.ContainerExecution"
+"""What that backend calls every execution; the component is the name of its task."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
@@ -78,7 +84,7 @@ class Graph:
         components = {kind.id: kind.name for kind in graph.execution_types}
         for found in graph.executions:
             if is_cached(found) or found.last_known_state == found.COMPLETE:
-                component = components[found.type_id].rpartition(".")[-1]
+                component = _component(found, components[found.type_id])
                 finished = _timestamp(found.last_update_time_since_epoch)
                 execution = Execution(found.id, component, is_cached(found), finished)
                 self._executions[found.id] = execution
@@ -162,19 +168,28 @@ class Graph:
 
 def artifacts_of_type(store: MetadataStore, kind: str) -> list[Artifact]:
     """Every artifact of a type, the oldest first."""
-    found = store.get_artifacts_by_type(kind)
+    found = [a for name in (kind, _TFX + kind) for a in store.get_artifacts_by_type(name)]
     return [read_artifact(artifact, kind) for artifact in sorted(found, key=lambda a: a.id)]
 
 
 def read_artifact(found: Any, kind: str) -> Artifact:
     """An artifact of the store as a plain value."""
     properties = {key: _text(value) for key, value in found.custom_properties.items()}
-    return Artifact(found.id, kind, found.uri, record.joined(properties))
+    return Artifact(found.id, kind.removeprefix(_TFX), found.uri, record.joined(properties))
 
 
 def is_cached(execution: Any) -> bool:
     """Whether an execution of the store only took over the outputs of an earlier one."""
     return bool(execution.last_known_state == execution.CACHED)
+
+
+def _component(execution: Any, kind: str) -> str:
+    """Class of a component, without its modules."""
+    if kind == _IMPORTER:
+        return "Importer"
+    if kind == _CONTAINER:
+        return str(execution.custom_properties["task_name"].string_value)
+    return kind.rpartition(".")[-1]
 
 
 def _text(value: Any) -> str:
