@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support verdicts benchmark lock clean
+.PHONY: help setup demo test test-fast test-latest lint format legacy-lab support verdicts orchestrators benchmark lock clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -16,7 +16,7 @@ export UV_PYTHON_DOWNLOADS ?= never
 ARGS ?=
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/complete ## Make .venv/ with all that requirements.lock names (Python 3.10)
 
@@ -49,6 +49,9 @@ support: setup ## Write the README's support tables again, from the registries a
 
 verdicts: setup ## Judge every right and many wrong conversions of the lab, into docs/verdicts.md
 	.venv/bin/python -m tests.verdicts
+
+orchestrators: setup ## Run one artifact locally, as Kubeflow does and on Airflow, into docs/orchestrators.md
+	.venv/bin/python -m tests.orchestrators
 
 benchmark: setup ## Measure the evaluator beside a plain loop over both models
 	.venv/bin/python -m tests.benchmarks.evaluator

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rnn_migrator.lineage import record
+from rnn_migrator.lineage.query import LineageAnswer
 from rnn_migrator.readers import array_digest
 from tests.legacy_lab.cases import Case
 
@@ -40,3 +44,42 @@ def weights(saved_model: Path) -> dict[str, str]:
     types = reader.get_variable_to_dtype_map()
     names = [name for name, kind in types.items() if kind.is_floating]
     return {name: array_digest(reader.get_tensor(name)) for name in names}
+
+
+def told(answer: LineageAnswer, folder: Path) -> dict[str, Any]:
+    """A lineage without what no two runs have in common.
+
+    That is when and in which run things were made, their numbers, and where the orchestrator put
+    what goes from step to step. What the config names is there, whatever its folder is called.
+
+    Args:
+      answer: The lineage.
+      folder: What the config's paths lie in, here and, as `file://`, in a spec for Kubeflow.
+    """
+    assert all(one.finished for one in (*answer.steps, *answer.pushes))
+    text = json.dumps(answer.to_json())
+    for named in (f"file://{folder}", str(folder)):
+        text = text.replace(named, "FOLDER")
+    for push in answer.pushes:
+        text = text.replace(push.version, "VERSION")
+    content = json.loads(text)
+    conversion, graph = content["conversion"], content["graph"]
+    return {
+        "source": content["source"],
+        # The seeds of dropout are drawn anew in every SavedModel, and with them goes its digest.
+        "conversion": {**conversion, "files": sorted(conversion["files"])},
+        "verdict": {key: content["verdict"][key] for key in record.VERDICT_KEYS},
+        "pushes": [
+            {key: value for key, value in push.items() if key != "finished"}
+            for push in content["pushes"]
+        ],
+        "steps": [step["component"] for step in content["steps"]],
+        "artifacts": sorted(node["type"] for node in graph["artifacts"]),
+        "executions": [node["component"] for node in graph["executions"]],
+        "besides": [*content["made"], *content["siblings"]],
+    }
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of JSON values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
