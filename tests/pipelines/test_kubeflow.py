@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -171,6 +173,37 @@ def test_other_bytes_give_another_spec(migration: Migration) -> None:
     before, after = (e["LegacyModel_executor"]["importer"]["metadata"] for e in executors)
     assert before["sha256"] != after["sha256"]
     assert before["format"] == after["format"]
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """What the SDK asks an API server, answered alike whatever it is."""
+
+    submitted: ClassVar[list[dict[str, Any]]] = []
+
+    def do_GET(self) -> None:
+        answer = {"run_id": "run", "experiment_id": "default", "display_name": "Default"}
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def do_POST(self) -> None:
+        self.submitted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.do_GET()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_sdk_submits_the_spec_as_it_is(migration: Migration) -> None:
+    import kfp
+
+    spec = migration.compile()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = kfp.Client(f"http://127.0.0.1:{server.server_port}")
+        run = client.create_run_from_pipeline_package(str(migration.target))
+        server.shutdown()
+    assert run.run_id == "run"
+    assert Api.submitted[-1]["pipeline_spec"] == spec
 
 
 @pytest.mark.parametrize(

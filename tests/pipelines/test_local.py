@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -234,6 +235,22 @@ def test_other_recordings_are_not_taken_from_the_cache(migration: Migration) -> 
     assert third.blessed
     assert third.pushed == first.pushed
     assert third.lineage.verdict.verdict == "blessed"  # type: ignore[union-attr]
+
+
+def test_another_config_or_converter_is_not_taken_from_the_cache(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migration.run()
+    set_ = {"forget_bias": 1.0, "activation": "tanh"}
+    assert migration.run(source={"path": "weights.npz", "set": set_}).cached == ("Importer",)
+    evaluation = {"golden": ["golden.npz"], "factor": 4}
+    assert migration.run(evaluation=evaluation).cached == ("Importer", "RnnConverter")
+    version = importlib.metadata.version
+    newer = {"rnn-migrator": "9.9.9"}
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: newer.get(name) or version(name)
+    )
+    assert migration.run().cached == ("Importer",)
 
 
 def test_examples_are_compared_and_others_are_not_taken_from_the_cache(
