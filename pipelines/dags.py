@@ -267,7 +267,7 @@ def _result(config_file: str, run: dict[str, Any]) -> Any:
 @task(task_id=SUMMARY, trigger_rule=TriggerRule.ALL_DONE)
 def _summary(config_file: str, runs: dict[str, dict[str, Any] | None]) -> dict[str, str]:
     """Ends the run of many models: says what became of each, and fails unless all are blessed."""
-    said = {model: _said(config_file, run) for model, run in runs.items()}
+    said = {model: _said(config_file, model, run) for model, run in runs.items()}
     for model, (_, words) in said.items():
         _logger.info("%s: %s", model, words)
     failed = [model for model, (blessed, _) in said.items() if not blessed]
@@ -278,10 +278,10 @@ def _summary(config_file: str, runs: dict[str, dict[str, Any] | None]) -> dict[s
     return {model: words for model, (_, words) in said.items()}
 
 
-def _said(config_file: str, run: dict[str, Any] | None) -> tuple[bool, str]:
-    """Whether a model is blessed, and why; without a verdict its tasks' logs say why."""
+def _said(config_file: str, model: str, run: dict[str, Any] | None) -> tuple[bool, str]:
+    """Whether a model is blessed, and why; without a verdict the logs of its tasks say why."""
     if run is None:
-        return False, f"refused; see the log of its task {PREPARE}"
+        return False, f"refused; see the log of its task {model}.{PREPARE}"
     try:
         result = _result(config_file, run)
     except (AirflowFailException, LookupError):

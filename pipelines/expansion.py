@@ -86,14 +86,14 @@ class _Model:
     """An artifact that was found, with the section of the config that it was found by.
 
     Attributes:
-      stated: Name that the section states, "" where it states none.
+      stated: Name that the section states, None where it states none.
       section: What holds for it.
       source: Path or pattern in the section.
       pattern: The same, absolute.
       artifact: What it matches.
     """
 
-    stated: str
+    stated: yaml.Node | None
     section: yaml.Node
     source: yaml.Node
     pattern: Path
@@ -102,11 +102,12 @@ class _Model:
     @property
     def name(self) -> str:
         """The stated name; what a pattern's wildcards stand for tells its models apart."""
-        if self.stated and not _is_pattern(self.source):
-            return self.stated
+        stated = "" if self.stated is None else str(self.stated.value)
+        if stated and not _is_pattern(self.source):
+            return stated
         words = _words(self.pattern, self.artifact)
         found = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
-        return "-".join(filter(None, (self.stated, found)))
+        return "-".join(filter(None, (stated, found)))
 
     def config(self) -> yaml.Node:
         """The section with all that is another for each model: names, paths and folders."""
@@ -116,7 +117,8 @@ class _Model:
             if (below := _get(node, key)) is not None:
                 node = _put(node, _replaced(below, known), key)
         if isinstance(name := _get(node, *_NAME), yaml.ScalarNode):
-            node = _put(node, _text(name, f"{name.value}-{self.name}"), *_NAME)
+            whole = f"{name.value}-{self.name}"
+            node = _put(node, _text(self.stated or name, whole), *_NAME)
         return self._with_folders(node)
 
     def _with_folders(self, node: yaml.Node) -> yaml.Node:
@@ -131,11 +133,11 @@ class _Model:
         return node
 
 
-def _sections(file: Path, root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
+def _sections(file: Path, root: yaml.Node) -> Iterator[tuple[yaml.Node | None, yaml.Node]]:
     """The entries of `models` with their names, each merged with the rest; or the config itself."""
     models = _get(root, MODELS)
     if models is None:
-        yield "", root
+        yield None, root
         return
     entries = models.value if isinstance(models, yaml.SequenceNode) else []
     if not entries or not all(isinstance(entry, yaml.MappingNode) for entry in entries):
@@ -150,8 +152,7 @@ def _sections(file: Path, root: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
     raise_all(UsageError, [problem for entry in entries for problem in _shared(file, entry)])
     rest = _without(root, MODELS)
     for entry in entries:
-        name = _get(entry, *_NAME)
-        yield ("" if name is None else str(name.value)), _merged(rest, _without(entry, *_NAME))
+        yield _get(entry, *_NAME), _merged(rest, _without(entry, *_NAME))
 
 
 def _shared(file: Path, entry: yaml.Node) -> Iterator[Problem]:
@@ -268,8 +269,8 @@ def _merged(below: yaml.Node, above: yaml.Node) -> yaml.Node:
     pairs = {name.value: (name, value) for name, value in below.value}
     for name, value in above.value:
         before = pairs.get(name.value)
-        pairs[name.value] = (before[0], _merged(before[1], value)) if before else (name, value)
-    return _like(below, list(pairs.values()))
+        pairs[name.value] = (name, _merged(before[1], value) if before else value)
+    return _like(above, list(pairs.values()))
 
 
 def _replaced(node: yaml.Node, known: Mapping[str, str]) -> yaml.Node:

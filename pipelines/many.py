@@ -198,13 +198,21 @@ def _result(config: MigrationConfig, result: RunResult) -> Outcome:
         judged["verdict"],
         int(result.status),
         judged["reason"],
-        largest_error=judged["largest_error"],
+        largest_error=_in_short(judged["largest_error"]),
         oracles=list(result.evaluation["oracles"]),
         model=str(result.model),
         pushed=str(result.pushed) if result.pushed else None,
         report=str(result.evaluation_file.with_name("report.html")),
         cached=list(result.cached),
     )
+
+
+def _in_short(error: str) -> str:
+    """The largest error of an evaluation, which may have none."""
+    try:
+        return f"{float(error):.1e}"
+    except ValueError:
+        return error
 
 
 def _outcome(

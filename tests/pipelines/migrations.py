@@ -11,6 +11,11 @@ import yaml
 from rnn_migrator.readers import array_digest
 from tests.legacy_lab.cases import Case
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+MANY = "many.yaml"
+CONFIGS_OF_ONE = sorted(file.name for file in CONFIGS.glob("*.yaml") if file.name != MANY)
+"""Configs of the project: that of many models, and the others."""
+
 
 def place_files(folder: Path, case: Case) -> None:
     """Copies recurrent weights and their recording into a folder."""

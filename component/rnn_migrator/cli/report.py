@@ -215,8 +215,8 @@ def print_summary(summary: Any) -> None:
         verdict = one["verdict"]
         style = "green" if verdict == "blessed" else "bold red"
         cached = " (cached)" if one.get("cached") else ""
-        error, oracles = one.get("largest_error", ""), ", ".join(one.get("oracles", ()))
-        cells = (escape(name), f"[{style}]{verdict}[/]{cached}", error, escape(oracles))
+        error, oracles = one.get("largest_error", ""), escape(", ".join(one.get("oracles", ())))
+        cells = (escape(name), f"[{style}]{verdict}[/]{cached}", error, oracles)
         table.add_row(*cells, f"{one['seconds']:.1f}")
     output.print(table)
     for name, one in summary.outcomes.items():
