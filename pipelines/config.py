@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 
+from pipelines.expansion import expand, names_many, with_recordings
 from rnn_migrator.config import (
     ConfigFile,
     ConfigPath,
@@ -15,7 +17,8 @@ from rnn_migrator.config import (
     LayerConfig,
     Section,
     SettingTexts,
-    load,
+    read_nodes,
+    validate,
 )
 from rnn_migrator.equivalence.comparison import Thresholds
 from rnn_migrator.equivalence.inputs.examples import (
@@ -26,12 +29,20 @@ from rnn_migrator.equivalence.inputs.examples import (
 )
 from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.inputs.search import SearchSpace
+from rnn_migrator.errors import Problem, UsageError, raise_all
 from rnn_migrator.keras_model.targets import Target
 from rnn_migrator.lineage.store import METADATA_FILE, StoreAddress
 from rnn_migrator.migration import Request, recognise_source
 from rnn_migrator.recognition.declared import DeclaredLayer
 
 _DIRECT_RUNNER = ("--runner=DirectRunner", "--direct_running_mode=in_memory")
+
+# A thread waits for each process that migrates a model; 0 is one for each core.
+_FAN_OUT = (
+    "--runner=DirectRunner",
+    "--direct_running_mode=multi_threading",
+    "--direct_num_workers=0",
+)
 
 
 class Source(Section):
@@ -207,6 +218,7 @@ class MigrationConfig(Section):
       output: Where everything goes.
       cache: Whether results of earlier runs are taken for unchanged inputs.
       beam_pipeline_args: Runner of the evaluation and its options.
+      fan_out: Runner that spreads the models of a config of many, and its options.
     """
 
     name: Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,127}$")]
@@ -217,6 +229,7 @@ class MigrationConfig(Section):
     output: Output
     cache: bool = True
     beam_pipeline_args: tuple[str, ...] = _DIRECT_RUNNER
+    fan_out: tuple[str, ...] = _FAN_OUT
 
     @property
     def request(self) -> Request:
@@ -232,8 +245,36 @@ class MigrationConfig(Section):
         )
 
 
-def load_config(file: Path) -> MigrationConfig:
-    """Reads the config of a migration.
+@dataclasses.dataclass(frozen=True)
+class Migrations:
+    """What a config asks for.
+
+    Attributes:
+      name: Name of the config.
+      models: The migration of each model, by the model's name; that of the only one is "".
+    """
+
+    name: str
+    models: Mapping[str, MigrationConfig]
+
+    @property
+    def only(self) -> MigrationConfig | None:
+        """The migration of a config of one model, None of a config of many."""
+        return self.models.get("")
+
+    @property
+    def root(self) -> Path:
+        """Folder that the folders of many models lie in."""
+        return next(iter(self.models.values())).output.root.parent
+
+    @property
+    def fan_out(self) -> tuple[str, ...]:
+        """Runner that spreads the models, and its options."""
+        return next(iter(self.models.values())).fan_out
+
+
+def load_migrations(file: Path) -> Migrations:
+    """Reads a config of one model or of many.
 
     Args:
       file: YAML file; paths in it are relative to its folder.
@@ -241,7 +282,45 @@ def load_config(file: Path) -> MigrationConfig:
     Raises:
       UsageError: No such file, or not what it should be: every problem, with its line.
     """
-    return load(file, MigrationConfig)
+    root = read_nodes(file)
+    if root is None or not names_many(root):
+        root = root and with_recordings(file, root)
+        config = validate(file, MigrationConfig, root)
+        return Migrations(config.name, {"": config})
+    models: dict[str, MigrationConfig] = {}
+    problems: list[Problem] = []
+    for name, node in expand(file, root).items():
+        try:
+            models[name] = validate(file, MigrationConfig, node)
+        except UsageError as e:
+            problems += e.problems
+    # What all have in common is wrong in all of them.
+    raise_all(UsageError, dict.fromkeys(problems))
+    name, config = next(iter(models.items()))
+    return Migrations(config.name.removesuffix(f"-{name}"), models)
+
+
+def load_config(file: Path) -> MigrationConfig:
+    """Reads the config of a single migration.
+
+    Args:
+      file: YAML file; paths in it are relative to its folder.
+
+    Raises:
+      UsageError: No such file, or not what it should be: every problem, with its line; or it
+        names many models.
+    """
+    migrations = load_migrations(file)
+    if migrations.only is None:
+        raise UsageError(
+            Problem(
+                where=str(file),
+                expected="the config of one model",
+                received=f"one of many: {', '.join(migrations.models)}",
+                remedy="name its artifact by a path, without `models` and without a pattern",
+            )
+        )
+    return migrations.only
 
 
 def check_config(config: MigrationConfig) -> None:

@@ -18,22 +18,25 @@ from airflow.decorators import task
 from airflow.exceptions import AirflowFailException, AirflowSkipException
 from airflow.models.baseoperator import chain
 from airflow.operators.python import get_current_context
+from airflow.utils.task_group import TaskGroup
 from airflow.utils.trigger_rule import TriggerRule
 
-from pipelines.config import MigrationConfig, check_config, load_config
+from pipelines.config import MigrationConfig, Migrations, check_config, load_migrations
 from rnn_migrator.errors import MigrationError, Problem, UsageError, raise_all
 
 VARIABLE = "RNN_MIGRATOR_CONFIGS"
 """Environment variable that names a config, or a folder of configs."""
 
-PREPARE, PUSHER, VERDICT = "prepare", "Pusher", "verdict"
-"""The first task, the component that pushes, the last task."""
+PREPARE, PUSHER, VERDICT, SUMMARY = "prepare", "Pusher", "verdict", "summary"
+"""The first task of a model, the component that pushes, the last task; what ends many models."""
 
 _OPTIONS: dict[str, Any] = {
     "schedule": None,
     "catchup": False,
     # A version is pushed on top of another, not beside it.
     "max_active_runs": 1,
+    # Each is a process that loads TFX, about a GiB.
+    "max_active_tasks": 4,
     "tags": ["rnn-migrator"],
 }
 
@@ -65,24 +68,45 @@ def create_dags(where: str | None) -> dict[str, DAG]:
 
 
 def create_dag(config: Path | str, **options: Any) -> DAG:
-    """The DAG of a migration; its name is that of the config.
+    """The DAG of a config; its name is that of the config.
+
+    Each of many models has a group of tasks, by its name, and a last task sums them up.
 
     Args:
-      config: YAML file of the migration, read again by every run.
+      config: YAML file, read again by every run.
       **options: Those of `airflow.DAG`, such as `schedule` or `default_args`.
 
     Raises:
       UsageError: The config is wrong.
     """
     file = Path(config).absolute()
-    migration = load_config(file)
-    components = _components(migration)
-    with DAG(dag_id=migration.name, **{"description": str(file), **_OPTIONS, **options}) as dag:
-        run = _prepare(str(file), components)
-        steps = [_component.override(task_id=name)(str(file), run, name) for name in components]
-        # One after the other: a store on SQLite takes one writer at a time.
-        chain(run, *steps, _push(str(file), run), _verdict(str(file), run))
+    migrations = load_migrations(file)
+    with DAG(dag_id=migrations.name, **{"description": str(file), **_OPTIONS, **options}) as dag:
+        if migrations.only is not None:
+            _add_tasks(str(file), "", migrations.only)
+        else:
+            _add_groups(str(file), migrations)
     return dag
+
+
+def _add_groups(file: str, migrations: Migrations) -> None:
+    """Adds the tasks of many models, and the one that sums them up."""
+    runs, verdicts = {}, []
+    for model, config in migrations.models.items():
+        with TaskGroup(group_id=model):
+            runs[model], verdict = _add_tasks(file, model, config)
+            verdicts.append(verdict)
+    chain(verdicts, _summary(file, runs))
+
+
+def _add_tasks(file: str, model: str, config: MigrationConfig) -> tuple[Any, Any]:
+    """Adds the tasks of a model, one after the other; gives the first and the last."""
+    components = _components(config)
+    run = _prepare(file, model, components)
+    steps = [_component.override(task_id=name)(file, run, name) for name in components]
+    verdict = _verdict(file, run)
+    chain(run, *steps, _push(file, run), verdict)
+    return run, verdict
 
 
 def _configs(where: str | None) -> list[Path]:
@@ -133,13 +157,13 @@ def _refusals() -> Iterator[None]:
 
 
 @task(task_id=PREPARE)
-def _prepare(config_file: str, components: list[str]) -> dict[str, Any]:
-    """Checks the migration, and compiles one run of it for the tasks to come.
+def _prepare(config_file: str, model: str, components: list[str]) -> dict[str, Any]:
+    """Checks the migration of a model, and compiles one run of it for the tasks to come.
 
     The digests of all files are taken here: what changes while the run is under way is refused.
     """
     with _refusals():
-        config = load_config(Path(config_file))
+        config = _config(config_file, model)
         check_config(config)
 
         from google.protobuf import json_format
@@ -147,25 +171,33 @@ def _prepare(config_file: str, components: list[str]) -> dict[str, Any]:
         from pipelines.migration import create_pipeline
         from pipelines.runs import compile_run, connect, node_ids
 
-        compiled = compile_run(create_pipeline(config), run_id := _run_id())
+        compiled = compile_run(create_pipeline(config), run_id := _run_id(model))
         if {*node_ids(compiled)} != {*components, PUSHER}:
             raise UsageError(_changed(config_file, [*components, PUSHER], node_ids(compiled)))
         # Airflow shows and keeps what tasks return, and a store may have a password.
         connect(compiled, None)
-    return {"run_id": run_id, "pipeline": json_format.MessageToDict(compiled)}
+    return {"model": model, "run_id": run_id, "pipeline": json_format.MessageToDict(compiled)}
 
 
-def _run_id() -> str:
-    """A name that no other DAG has, nor this run when it is cleared and begins anew."""
+def _config(config_file: str, model: str) -> MigrationConfig:
+    """The migration of a model, as the config has it now."""
+    models = load_migrations(Path(config_file)).models
+    if model in models:
+        return models[model]
+    raise UsageError(_changed(config_file, [model], list(models)))
+
+
+def _run_id(model: str) -> str:
+    """A name that no other DAG or model has, nor this run when it is cleared and begins anew."""
     context = get_current_context()
     run, attempt = context["dag_run"], context["ti"].try_number
-    return f"{run.dag_id}.{run.run_id}.{attempt}"
+    return ".".join(filter(None, (run.dag_id, model, run.run_id, str(attempt))))
 
 
 def _changed(config_file: str, tasks: list[str], nodes: list[str]) -> Problem:
     return Problem(
         where=config_file,
-        expected=f"components that the DAG has tasks for: {', '.join(tasks)}",
+        expected=f"what the DAG has tasks for: {', '.join(tasks)}",
         received=", ".join(nodes),
         remedy="wait until Airflow has read the changed config, then start another run",
     )
@@ -189,7 +221,7 @@ def _launch(config_file: str, run: dict[str, Any], name: str) -> None:
     # TFX logs where it connects to, with the password.
     logging.getLogger("absl").setLevel(logging.WARNING)
     with _refusals():
-        connection = load_config(Path(config_file)).output.metadata.connection()
+        connection = _config(config_file, run["model"]).output.metadata.connection()
         compiled = json_format.ParseDict(run["pipeline"], pipeline_pb2.Pipeline())
         connect(compiled, connection)
         if not launch_node(compiled, name):
@@ -229,4 +261,29 @@ def _result(config_file: str, run: dict[str, Any]) -> Any:
     from pipelines.local import read_result
 
     with _refusals():
-        return read_result(load_config(Path(config_file)), run["run_id"])
+        return read_result(_config(config_file, run["model"]), run["run_id"])
+
+
+@task(task_id=SUMMARY, trigger_rule=TriggerRule.ALL_DONE)
+def _summary(config_file: str, runs: dict[str, dict[str, Any] | None]) -> dict[str, str]:
+    """Ends the run of many models: says what became of each, and fails unless all are blessed."""
+    said = {model: _said(config_file, model, run) for model, run in runs.items()}
+    for model, (_, words) in said.items():
+        _logger.info("%s: %s", model, words)
+    failed = [model for model, (blessed, _) in said.items() if not blessed]
+    if failed:
+        raise AirflowFailException(
+            f"{len(said) - len(failed)} of {len(said)} blessed; not: {', '.join(failed)}"
+        )
+    return {model: words for model, (_, words) in said.items()}
+
+
+def _said(config_file: str, model: str, run: dict[str, Any] | None) -> tuple[bool, str]:
+    """Whether a model is blessed, and why; without a verdict the logs of its tasks say why."""
+    if run is None:
+        return False, f"refused; see the log of its task {model}.{PREPARE}"
+    try:
+        result = _result(config_file, run)
+    except (AirflowFailException, LookupError):
+        return False, "ended without a verdict; see the logs of its tasks"
+    return result.blessed, result.evaluation["reason"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipelines.config import MigrationConfig, check_config, load_config
+from pipelines.config import MigrationConfig, Migrations, check_config, load_config, load_migrations
 from pipelines.places import Places
 from pipelines.stages import only_stages
-from rnn_migrator.errors import Problem, UsageError, raise_all
+from rnn_migrator.errors import MigrationError, Problem, UsageError, raise_all
 from rnn_migrator.files import atomic_file
 from rnn_migrator.progress import Stages, silent
 from rnn_migrator.readers import open_artifact
@@ -49,6 +49,19 @@ class Compiled:
     serving: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Compilation:
+    """What became of each model of a config, by its name; that of the only one is "".
+
+    Attributes:
+      compiled: What was compiled.
+      refused: Why the others were not.
+    """
+
+    compiled: Mapping[str, Compiled]
+    refused: Mapping[str, MigrationError]
+
+
 def compile_pipeline(
     config_path: Path,
     target: Path,
@@ -69,16 +82,59 @@ def compile_pipeline(
       progress: Told each stage before it begins.
 
     Raises:
-      MigrationError: An argument or the config is wrong, or the source cannot be converted.
+      MigrationError: An argument or the config is wrong, or names many models, or the source
+        cannot be converted.
     """
-    _check_arguments(target, image)
-    config = load_config(config_path)
-    progress("reading and recognising the source")
-    check_config(config)
+    load_config(config_path)
+    return compile_pipelines(config_path, target, image, places, progress).compiled[""]
+
+
+def compile_pipelines(
+    config_path: Path,
+    target: Path,
+    image: str,
+    places: Sequence[str] = (),
+    progress: Stages = silent,
+) -> Compilation:
+    """Compiles the pipeline of each model of a config.
+
+    One of many models that cannot be converted does not stop the others.
+
+    Args:
+      config_path: YAML file of one migration or of many.
+      target: The spec, as for `compile_pipeline`; of many models the folder for their specs.
+      image: See `compile_pipeline`.
+      places: See `compile_pipeline`.
+      progress: Told each stage before it begins.
+
+    Raises:
+      MigrationError: An argument or the config is wrong, or the only source cannot be converted.
+    """
+    migrations = load_migrations(config_path)
+    _check_arguments(migrations, target, image)
     uri_of = Places.parse(places)
+    if migrations.only is not None:
+        return Compilation({"": _compile(migrations.only, target, image, uri_of, progress)}, {})
+    compiled: dict[str, Compiled] = {}
+    refused: dict[str, MigrationError] = {}
+    for model, config in migrations.models.items():
+        file = target / f"{model}{_SUFFIX}"
+        try:
+            compiled[model] = _compile(config, file, image, uri_of, progress)
+        except MigrationError as e:
+            file.unlink(missing_ok=True)
+            refused[model] = e
+    return Compilation(compiled, refused)
+
+
+def _compile(
+    config: MigrationConfig, target: Path, image: str, uri_of: Places, progress: Stages
+) -> Compiled:
+    progress(f"{config.name}: reading and recognising the source")
+    check_config(config)
     compiled = _expectations(config, target, uri_of)
     _check_runner(config, compiled)
-    progress("loading TFX, which takes a while")
+    progress(f"{config.name}: compiling, for which TFX is loaded")
     with only_stages(progress):
         from pipelines.migration import create_pipeline
 
@@ -90,9 +146,18 @@ def compile_pipeline(
     return compiled
 
 
-def _check_arguments(target: Path, image: str) -> None:
+def _check_arguments(migrations: Migrations, target: Path, image: str) -> None:
     problems = []
-    if target.suffix != _SUFFIX or target.is_dir():
+    if migrations.only is None and (target.suffix == _SUFFIX or target.is_file()):
+        problems.append(
+            Problem(
+                where="--kubeflow",
+                expected=f"a folder, since the config has {len(migrations.models)} models",
+                received=str(target),
+                remedy=f"name it {target.stem}",
+            )
+        )
+    elif migrations.only is not None and (target.suffix != _SUFFIX or target.is_dir()):
         problems.append(
             Problem(
                 where="--kubeflow",

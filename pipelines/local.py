@@ -1,4 +1,4 @@
-"""The pipeline on this machine: LocalDagRunner, and Beam's DirectRunner unless told otherwise."""
+"""The pipeline on this machine, of one model, by one of TFX's own runners."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import MigrationConfig, check_config, load_config
-from pipelines.runs import compile_run, launch
+from pipelines.runs import DagRunner, compile_run, launch
 from pipelines.stages import only_stages
 from rnn_migrator.errors import ExitStatus, Problem, UsageError
 from rnn_migrator.files import read_json
@@ -54,19 +54,32 @@ class RunResult:
         return ExitStatus.OK if self.blessed else ExitStatus.NOT_EQUIVALENT
 
 
-def run_local(config_path: Path, progress: Stages = silent) -> RunResult:
+def run_local(
+    config_path: Path, progress: Stages = silent, dag_runner: DagRunner = DagRunner.LOCAL
+) -> RunResult:
+    """Runs the migration of a config on this machine; see `run_migration`.
+
+    Raises:
+      MigrationError: The config is wrong, or the source cannot be converted.
+    """
+    return run_migration(load_config(config_path), progress, dag_runner)
+
+
+def run_migration(
+    config: MigrationConfig, progress: Stages = silent, dag_runner: DagRunner = DagRunner.LOCAL
+) -> RunResult:
     """Runs a migration on this machine, from the legacy artifact to the pushed model.
 
     A model that is not blessed is not pushed; that is a result, not an error.
 
     Args:
-      config_path: YAML file of the migration.
+      config: The migration.
       progress: Told each stage before it begins.
+      dag_runner: What goes from component to component.
 
     Raises:
-      MigrationError: The config is wrong, or the source cannot be converted.
+      MigrationError: The source cannot be converted, or the data do not belong to it.
     """
-    config = load_config(config_path)
     progress("reading and recognising the source")
     check_config(config)
     progress("loading TFX, which takes a while")
@@ -74,7 +87,7 @@ def run_local(config_path: Path, progress: Stages = silent) -> RunResult:
         from pipelines.migration import create_pipeline
 
         run_id = datetime.datetime.now(datetime.timezone.utc).isoformat()
-        launch(compile_run(create_pipeline(config), run_id))
+        launch(compile_run(create_pipeline(config), run_id), dag_runner)
     return read_result(config, run_id)
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
-from rnn_migrator.errors import Problem, UsageError
+from rnn_migrator.errors import MigrationError, Problem, UsageError
+
+
+class DagRunner(str, enum.Enum):
+    """What goes from component to component of a run on this machine."""
+
+    LOCAL = "local"
+    BEAM = "beam"
 
 
 def compile_run(pipeline: Any, run_id: str) -> Any:
@@ -24,11 +32,30 @@ def compile_run(pipeline: Any, run_id: str) -> Any:
     return compiled
 
 
-def launch(compiled: Any) -> None:
-    """Runs all components of a compiled run, one after the other."""
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+def launch(compiled: Any, dag_runner: DagRunner = DagRunner.LOCAL) -> None:
+    """Runs all components of a compiled run.
 
-    LocalDagRunner().run_with_ir(compiled)
+    Args:
+      compiled: From `compile_run`.
+      dag_runner: LocalDagRunner goes from one to the next; BeamDagRunner makes each a step of a
+        pipeline on Beam's direct runner.
+
+    Raises:
+      MigrationError: A component refused; those after it have not run.
+    """
+    if dag_runner is DagRunner.LOCAL:
+        from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+        LocalDagRunner().run_with_ir(compiled)
+        return
+    from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+
+    from rnn_migrator.equivalence.beam import as_raised
+
+    try:
+        BeamDagRunner().run_with_ir(compiled)
+    except MigrationError as e:
+        raise as_raised(e) from None
 
 
 def connect(compiled: Any, connection: Any | None) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,8 @@ import yaml
 from rnn_migrator.files import read_json
 from rnn_migrator.lineage.query import LineageAnswer, lineage
 from rnn_migrator.lineage.store import METADATA_FILE
-from tests.pipelines.migrations import digest, told, weights
+from tests.pipelines.migrations import ROOT, digest, place_project, told, weights
 
-ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docs" / "orchestrators.md"
 DAG_FILE = ROOT / "pipelines" / "airflow.py"
 NAME = "stacked-lstm"
@@ -79,9 +77,7 @@ class Project:
     @classmethod
     def at(cls, folder: Path) -> Project:
         """A new one."""
-        shutil.copytree(ROOT / "configs", folder / "configs")
-        (folder / "tests").symlink_to(ROOT / "tests")
-        return cls(folder)
+        return cls(place_project(folder))
 
     @property
     def config(self) -> Path:

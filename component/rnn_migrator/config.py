@@ -133,9 +133,18 @@ def load(file: Path, schema: type[AnySection]) -> AnySection:
     Raises:
       UsageError: No such file, or not what it should be: every problem, with its line.
     """
+    return validate(file, schema, read_nodes(file))
+
+
+def read_nodes(file: Path) -> yaml.Node | None:
+    """What a YAML file holds, each node with its line; None for nothing.
+
+    Raises:
+      UsageError: No such file, or no YAML, or YAML that stands for more than plain values.
+    """
     try:
-        text = file.read_text("utf-8")
-        content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        node = yaml.compose(file.read_text("utf-8"), yaml.SafeLoader)
+        _values(node)
     except (OSError, UnicodeError, yaml.YAMLError) as e:
         raise UsageError(
             Problem(
@@ -145,12 +154,35 @@ def load(file: Path, schema: type[AnySection]) -> AnySection:
                 remedy="see configs/ for examples",
             )
         ) from e
+    return node
+
+
+def _values(node: yaml.Node | None) -> Any:
+    return None if node is None else yaml.SafeLoader("").construct_document(node)
+
+
+def validate(file: Path, schema: type[AnySection], node: yaml.Node | None) -> AnySection:
+    """A config out of its nodes.
+
+    Args:
+      file: Where the nodes are from; paths are relative to its folder.
+      schema: What it should be.
+      node: All of the file, or what was made of it.
+
+    Raises:
+      UsageError: Every problem, with its line.
+    """
     try:
-        return schema.model_validate(content or {}, context=file.parent)
+        return schema.model_validate(_values(node) or {}, context=file.parent)
     except pydantic.ValidationError as e:
         raise UsageError(
             *(_problem(file, schema, node, dict(error)) for error in e.errors())
         ) from e
+
+
+def place(file: Path, node: yaml.Node, key: str) -> str:
+    """Where in a file a problem is."""
+    return f"{file}, line {node.start_mark.line + 1}, {key}"
 
 
 _EXPECTED = {

@@ -25,11 +25,13 @@ class Airflow:
 
     Attributes:
       home: Its folder.
+      packages: Folder whose packages go before those that are installed.
       environment: That of its processes.
     """
 
     def __init__(self, home: Path, database: str, configs: Path) -> None:
         self.home = home
+        self.packages = home / "packages"
         self.environment = {
             **os.environ,
             "AIRFLOW_HOME": str(home),
@@ -42,7 +44,7 @@ class Airflow:
             "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
             "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(self.packages), *sys.path))),
             "RNN_MIGRATOR_CONFIGS": str(configs),
         }
         self._database = database

@@ -15,6 +15,19 @@ from rnn_migrator.lineage.query import LineageAnswer
 from rnn_migrator.readers import array_digest
 from tests.legacy_lab.cases import Case
 
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+MANY = "many.yaml"
+CONFIGS_OF_ONE = sorted(file.name for file in CONFIGS.glob("*.yaml") if file.name != MANY)
+"""Configs of the project: that of many models, and the others."""
+
+
+def place_project(folder: Path) -> Path:
+    """Copies the project's configs into a folder, with the lab beside them and room for runs."""
+    shutil.copytree(CONFIGS, folder / "configs")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    return folder
+
 
 def place_files(folder: Path, case: Case) -> None:
     """Copies recurrent weights and their recording into a folder."""

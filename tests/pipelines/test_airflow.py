@@ -16,14 +16,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.config import load_config
+from pipelines.config import load_config, load_migrations
 from pipelines.local import RunResult, read_result
 from pipelines.runs import compile_run, node_ids
 from rnn_migrator.lineage.query import lineage
 from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
 from tests.pipelines.airflow_home import Airflow, airflow
-from tests.pipelines.migrations import place_files, write_config
+from tests.pipelines.migrations import (
+    CONFIGS,
+    CONFIGS_OF_ONE,
+    MANY,
+    place_files,
+    weights,
+    write_config,
+)
 
 pytestmark = [
     pytest.mark.tfx,
@@ -90,10 +97,14 @@ def reader(tmp_path: Path) -> Reader:
 def test_every_config_of_the_project_is_a_dag_and_tensorflow_is_not_imported(
     reader: Reader,
 ) -> None:
-    found = reader.read(ROOT / "configs")
+    found = reader.read(CONFIGS)
     assert found["errors"] == []
-    names = {load_config(file).name for file in (ROOT / "configs").glob("*.yaml")}
-    assert found["tasks"] == {name: [*BEFORE, *AFTER] for name in names}
+    names = {load_config(CONFIGS / file).name for file in CONFIGS_OF_ONE}
+    many = load_migrations(CONFIGS / MANY)
+    assert {*found["tasks"]} == {*names, many.name}
+    assert all(found["tasks"][name] == [*BEFORE, *AFTER] for name in names)
+    groups = [f"{model}.{task}" for model in many.models for task in (*BEFORE, *AFTER)]
+    assert sorted(found["tasks"][many.name]) == sorted([*groups, "summary"])
     assert not HEAVY & {*found["modules"]}
 
 
@@ -187,6 +198,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> I
     place_files(folder, cases["tf1_stacked_lstm_npz"])
     write_config(folder / "weights.yaml")
     write_config(folder / "strict.yaml", name="strict", strict=True, output={"root": "strict"})
+    shutil.copy(folder / "weights.npz", folder / "bare.npz")
+    models = [
+        {"name": "good", "source": {"path": "weights.npz", "set": {"forget_bias": 1.0}}},
+        {"name": "bare", "source": {"path": "bare.npz"}, "strict": True},
+    ]
+    many = {"name": "many", "models": models, "source": {}, "output": {"root": "many"}}
+    write_config(folder / "many.yaml", **many)
     home = tmp_path_factory.mktemp("airflow") / "home"
     with airflow(home, folder, {"migrations.py": DAG_FILE}) as started:
         yield Scene(folder, started)
@@ -195,6 +213,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> I
 @pytest.fixture(scope="module")
 def first(scene: Scene) -> Run:
     scene.airflow.trigger("strict", "refused")
+    scene.airflow.trigger("many", "all")
     return scene.run("first")
 
 
@@ -214,6 +233,23 @@ def cleared(scene: Scene, changed: Run) -> Run:
     shutil.move(file.with_suffix(".old"), file)
     scene.airflow.clear("weights", "changed")
     return scene.ended("changed", 2)
+
+
+@pytest.fixture(scope="module")
+def stricter(scene: Scene, cleared: Run) -> Run:
+    """A run whose config has another threshold."""
+    evaluation = {"golden": ["golden.npz"], "factor": 7}
+    write_config(scene.folder / "weights.yaml", evaluation=evaluation)
+    return scene.run("stricter")
+
+
+@pytest.fixture(scope="module")
+def newer(scene: Scene, stricter: Run) -> Run:
+    """The same by another version of the converter."""
+    metadata = scene.airflow.packages / "rnn_migrator-9.9.9.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: rnn-migrator\nVersion: 9.9.9\n")
+    return scene.run("newer")
 
 
 def test_a_blessed_model_is_pushed(scene: Scene, first: Run) -> None:
@@ -261,6 +297,15 @@ def test_a_run_that_is_cleared_begins_anew_and_takes_unchanged_bytes_from_the_ca
     assert first.result.cached == ()
 
 
+def test_a_changed_config_or_converter_is_not_taken_from_the_cache(
+    stricter: Run, newer: Run
+) -> None:
+    assert stricter.state == newer.state == "success"
+    assert stricter.result.cached == ("Importer", "RnnConverter")
+    assert newer.result.cached == ("Importer",)
+    assert newer.result.conversion["versions"]["rnn-migrator"] == "9.9.9"
+
+
 def test_a_refused_source_is_not_tried_again(scene: Scene, first: Run) -> None:
     assert scene.airflow.end("strict", "refused") == "failed"
     tasks = scene.airflow.tasks("strict", "refused")
@@ -268,3 +313,23 @@ def test_a_refused_source_is_not_tried_again(scene: Scene, first: Run) -> None:
     assert {state for state, _ in tasks.values()} == {"upstream_failed"}
     assert "Remedy:" in scene.airflow.task_log("strict", "refused", "prepare")
     assert not (scene.folder / "strict").exists()
+
+
+def test_a_bad_one_of_many_models_does_not_stop_the_others(scene: Scene, first: Run) -> None:
+    assert scene.airflow.end("many", "all") == "failed"
+    tasks = scene.airflow.tasks("many", "all")
+    good = {task: tasks[f"good.{task}"][0] for task in (*BEFORE, *AFTER)}
+    assert good == dict.fromkeys([*BEFORE, *AFTER], "success")
+    bare = {task: tasks[f"bare.{task}"][0] for task in (*BEFORE, *AFTER)}
+    assert bare.pop("prepare") == "failed"
+    assert {*bare.values()} == {"upstream_failed"}
+    assert tasks["summary"] == ("failed", 1)
+    config = load_migrations(scene.folder / "many.yaml").models["good"]
+    result = read_result(config, "many.good.all.1")
+    assert result.pushed is not None
+    assert first.result.pushed is not None
+    assert weights(result.pushed) == weights(first.result.pushed)
+    told = scene.airflow.task_log("many", "all", "summary")
+    assert "1 of 2 blessed; not: bare" in told
+    assert f"good: {result.evaluation['reason']}" in told
+    assert "bare: refused; see the log of its task bare.prepare" in told

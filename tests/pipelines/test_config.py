@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import load_config
+from pipelines.config import load_config, load_migrations
 from rnn_migrator.equivalence.inputs.examples import Examples
 from rnn_migrator.equivalence.inputs.plan import Inputs
 from rnn_migrator.equivalence.inputs.search import SearchSpace
@@ -196,8 +196,9 @@ def test_every_config_of_the_project_can_be_recognised() -> None:
     assert len(files) >= 4
     names = set()
     for file in files:
-        config = load_config(file)
-        names.add(config.name)
-        assert recognise_source(config.request).model.recurrent_layers
-        assert config.output.root.parent == CONFIGS.parent / "runs"
+        migrations = load_migrations(file)
+        names.add(migrations.name)
+        for config in migrations.models.values():
+            assert recognise_source(config.request).model.recurrent_layers
+            assert CONFIGS.parent / "runs" in config.output.root.parents
     assert len(names) == len(files)

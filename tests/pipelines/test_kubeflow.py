@@ -6,7 +6,6 @@ import dataclasses
 import http.server
 import json
 import os
-import shutil
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from pipelines.config import load_config
-from pipelines.kubeflow import compile_pipeline
+from pipelines.kubeflow import compile_pipeline, compile_pipelines
 from pipelines.local import run_local
 from rnn_migrator.errors import UnsupportedError, UsageError
 from rnn_migrator.lineage.query import lineage
@@ -24,21 +23,23 @@ from rnn_migrator.readers import open_artifact
 from tests.legacy_lab.cases import Case
 from tests.pipelines.kubeflow_cluster import BUCKET, IMAGE, Cluster
 from tests.pipelines.kubeflow_driver import Run, TaskFailed
-from tests.pipelines.migrations import place_files, weights, write_config
+from tests.pipelines.migrations import (
+    CONFIGS_OF_ONE,
+    MANY,
+    place_files,
+    place_project,
+    weights,
+    write_config,
+)
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's configs and lab, with room for runs."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    (folder / "tests").symlink_to(ROOT / "tests")
-    return folder
+    return place_project(tmp_path_factory.mktemp("project"))
 
 
 def compiled(config: Path, target: Path, place: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def constants(spec: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value["runtimeValue"]["constant"] for key, value in given.items()}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CONFIGS_OF_ONE)
 def test_every_config_of_the_project_compiles(project: Path, tmp_path: Path, name: str) -> None:
     from kfp import components
 
@@ -84,6 +85,38 @@ def test_every_config_of_the_project_compiles(project: Path, tmp_path: Path, nam
     assert all(file["path"].startswith(f"{BUCKET}/tests/") and file["sha256"] for file in golden)
     serving = json.loads(constants(spec, "Pusher")["push_destination"])["filesystem"]
     assert serving == {"base_directory": f"{BUCKET}/runs/{config.name}/serving"}
+
+
+def test_many_models_are_a_spec_each_and_a_bad_one_is_left_out(
+    project: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "many.yaml"
+    content = yaml.safe_load((project / "configs" / MANY).read_text("utf-8"))
+    for entry in content["models"]:
+        entry["source"]["path"] = str(project / "configs" / entry["source"]["path"])
+    content["models"][-1]["strict"] = True
+    content["models"][-1]["source"].pop("set")
+    content["output"]["root"] = str(project / "runs")
+    config.write_text(yaml.safe_dump(content))
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "dump.yaml").write_text("of an earlier time")
+    done = compile_pipelines(config, tmp_path / "specs", IMAGE, [f"{project}={BUCKET}"])
+    assert [*done.refused] == ["dump"]
+    assert isinstance(done.refused["dump"], UnsupportedError)
+    specs = {file.name: yaml.safe_load(file.read_text("utf-8")) for file in _files(tmp_path)}
+    assert specs.keys() == {f"{model}.yaml" for model in done.compiled}
+    spec = specs["keras1-lstm-stack.yaml"]
+    assert spec["pipelineInfo"]["name"] == "many-keras1-lstm-stack"
+    assert spec["defaultPipelineRoot"] == f"{BUCKET}/runs/keras1-lstm-stack"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted((folder / "specs").iterdir())
+
+
+def test_many_models_want_a_folder(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--kubeflow: expected a folder, since the config has 6"):
+        compile_pipelines(project / "configs" / MANY, tmp_path / "p.yaml", IMAGE, [])
 
 
 def test_types_of_artifacts(project: Path, tmp_path: Path) -> None:

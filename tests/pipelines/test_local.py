@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -16,11 +15,13 @@ import pytest
 import yaml
 
 from pipelines.local import RunResult, run_local
+from pipelines.runs import DagRunner
 from rnn_migrator.errors import ExitStatus, UnreadableError, UnsupportedError, UsageError
 from rnn_migrator.lineage.audit import audit
 from rnn_migrator.lineage.query import lineage
 from tests.equivalence.inputs.records import example, sequences, write
 from tests.legacy_lab.cases import Case
+from tests.pipelines.migrations import CONFIGS_OF_ONE, place_project, weights
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
@@ -38,6 +39,7 @@ class Migration:
         self.golden = folder / "golden.npz"
         shutil.copy(case.goldens["with_lengths"], self.golden)
         self.stages: list[str] = []
+        self.dag_runner = DagRunner.LOCAL
 
     def run(self, **changes: Any) -> RunResult:
         content = {
@@ -50,7 +52,7 @@ class Migration:
         }
         config = self.folder / "config.yaml"
         config.write_text(yaml.safe_dump(content))
-        return run_local(config, self.stages.append)
+        return run_local(config, self.stages.append, self.dag_runner)
 
     @property
     def pushed(self) -> list[Path]:
@@ -216,6 +218,18 @@ def settled() -> dict[str, Any]:
     return {"path": "weights.npz", "set": settings}
 
 
+def test_a_changed_config_or_converter_is_not_taken_from_the_cache(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migration.run()
+    evaluation = {"golden": ["golden.npz"], "factor": 7}
+    assert migration.run(evaluation=evaluation).cached == ("Importer", "RnnConverter")
+    for part in ("converter", "evaluator"):
+        module = f"rnn_migrator.tfx_components.{part}.component"
+        monkeypatch.setattr(f"{module}.converter_version", lambda: "9.9.9")
+    assert migration.run(evaluation=evaluation).cached == ("Importer",)
+
+
 def test_other_recordings_are_not_taken_from_the_cache(migration: Migration) -> None:
     first = migration.run()
     arrays = dict(np.load(migration.golden))
@@ -235,22 +249,6 @@ def test_other_recordings_are_not_taken_from_the_cache(migration: Migration) -> 
     assert third.blessed
     assert third.pushed == first.pushed
     assert third.lineage.verdict.verdict == "blessed"  # type: ignore[union-attr]
-
-
-def test_another_config_or_converter_is_not_taken_from_the_cache(
-    migration: Migration, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    migration.run()
-    set_ = {"forget_bias": 1.0, "activation": "tanh"}
-    assert migration.run(source={"path": "weights.npz", "set": set_}).cached == ("Importer",)
-    evaluation = {"golden": ["golden.npz"], "factor": 4}
-    assert migration.run(evaluation=evaluation).cached == ("Importer", "RnnConverter")
-    version = importlib.metadata.version
-    newer = {"rnn-migrator": "9.9.9"}
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: newer.get(name) or version(name)
-    )
-    assert migration.run().cached == ("Importer",)
 
 
 def test_examples_are_compared_and_others_are_not_taken_from_the_cache(
@@ -328,9 +326,29 @@ def test_bad_input_is_refused_before_anything_is_written(
     assert not any("TFX" in stage for stage in untouched.stages)
 
 
-def test_an_error_inside_the_pipeline_comes_as_it_was_raised(
-    migration: Migration, monkeypatch: pytest.MonkeyPatch
+def test_beam_dag_runner_makes_the_same(
+    blessed: tuple[Migration, RunResult], migration: Migration
 ) -> None:
+    migration.dag_runner = DagRunner.BEAM
+    result, other = migration.run(), blessed[1]
+    assert result.blessed
+    assert [result.pushed] == migration.pushed
+    assert result.pushed is not None
+    assert other.pushed is not None
+    assert weights(result.pushed) == weights(other.pushed)
+    assert result.evaluation == other.evaluation
+    assert result.lineage.conversion == {
+        **other.lineage.conversion,
+        "files": result.lineage.conversion["files"],  # with the seeds of dropout, drawn anew
+    }
+    assert "Pusher" in migration.run().cached
+
+
+@pytest.mark.parametrize("dag_runner", DagRunner)
+def test_an_error_inside_the_pipeline_comes_as_it_was_raised(
+    migration: Migration, monkeypatch: pytest.MonkeyPatch, dag_runner: DagRunner
+) -> None:
+    migration.dag_runner = dag_runner
     monkeypatch.setattr("pipelines.local.check_config", lambda config: None)
     with pytest.raises(UnsupportedError) as error:
         migration.run(strict=True)
@@ -343,14 +361,10 @@ def test_an_error_inside_the_pipeline_comes_as_it_was_raised(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's configs and lab, with room for runs."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    (folder / "tests").symlink_to(ROOT / "tests")
-    return folder
+    return place_project(tmp_path_factory.mktemp("project"))
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "configs").glob("*.yaml")))
+@pytest.mark.parametrize("name", CONFIGS_OF_ONE)
 def test_every_config_of_the_project_ends_blessed(project: Path, name: str) -> None:
     result = run_local(project / "configs" / name)
     assert result.blessed, result.evaluation["reason"]

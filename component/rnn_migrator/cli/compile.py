@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.yaml",
         type=Path,
         required=True,
-        help="spec to write, for Kubeflow Pipelines v2 or Vertex AI",
+        help="spec to write, for Kubeflow Pipelines v2 or Vertex AI; for a config of many models "
+        "the folder to write one of each into",
     )
     parser.add_argument(
         "--image",
@@ -38,11 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compiles the pipeline, and says what must lie where before it runs."""
+    """Compiles the pipeline of each model, and says what must lie where before it runs."""
     kubeflow = pipelines_module("compile", "kubeflow", "tfx", "kfp")
     with report.progress() as progress:
-        compiled = kubeflow.compile_pipeline(
+        done = kubeflow.compile_pipelines(
             arguments.config, arguments.kubeflow, arguments.image, arguments.places, progress
         )
-    report.print_compiled(compiled)
-    return ExitStatus.OK
+    for compiled in done.compiled.values():
+        report.print_compiled(compiled)
+    for model, refusal in done.refused.items():
+        report.print_refused(model)
+        report.print_problems(refusal)
+    return max((int(refusal.status) for refusal in done.refused.values()), default=ExitStatus.OK)

@@ -208,6 +208,28 @@ def print_run(result: Any) -> None:
         output.print(f"[bold]Cached[/]   {', '.join(result.cached)}: nothing had changed")
 
 
+def print_summary(summary: Any) -> None:
+    """Prints what became of each of many models, and why some are not blessed."""
+    table = _table("Models", "model", "verdict", "largest error", "compared with", "seconds")
+    for name, one in summary.outcomes.items():
+        verdict = one["verdict"]
+        style = "green" if verdict == "blessed" else "bold red"
+        cached = " (cached)" if one.get("cached") else ""
+        error, oracles = one.get("largest_error", ""), escape(", ".join(one.get("oracles", ())))
+        cells = (escape(name), f"[{style}]{verdict}[/]{cached}", error, oracles)
+        table.add_row(*cells, f"{one['seconds']:.1f}")
+    output.print(table)
+    for name, one in summary.outcomes.items():
+        if one["verdict"] != "blessed":
+            output.print(f"[bold red]✗[/] [bold]{escape(name)}[/]", soft_wrap=True)
+            for problem in one.get("problems") or [{"reason": one["reason"]}]:
+                for label, text in problem.items():
+                    output.print(f"  {label + ':':<10}{escape(text)}", soft_wrap=True)
+    tally = ", ".join(f"{number} {verdict}" for verdict, number in summary.tally.items())
+    output.print(f"[bold]Summary[/]  {tally}; {summary.seconds:.0f} s")
+    output.print(f"         {escape(str(summary.file))}, {summary.file.stem}.html", soft_wrap=True)
+
+
 def print_compiled(compiled: Any) -> None:
     """Prints what a compiled pipeline reads and writes, and where it was written itself."""
     label = "Needs"
@@ -217,6 +239,11 @@ def print_compiled(compiled: Any) -> None:
     output.print(f"[bold]Runs[/]     below {escape(compiled.root)}", soft_wrap=True)
     output.print(f"[bold]Pushes[/]   to {escape(compiled.serving)}", soft_wrap=True)
     output.print(f"[bold green]✓ compiled[/]  {escape(str(compiled.file))}", soft_wrap=True)
+
+
+def print_refused(model: str) -> None:
+    """Prints that one of many models is left out; why is told by `print_problems`."""
+    errors.print(f"[bold red]refused[/]  {escape(model)}", soft_wrap=True)
 
 
 def print_lineage(answer: Mapping[str, Any]) -> None:

@@ -106,7 +106,7 @@ def evaluate_on_beam(
                 | "Judge" >> beam.Map(verdict)
             )
     except MigrationError as e:
-        raise _as_raised(e) from None
+        raise as_raised(e) from None
     if not file.is_file():
         raise NotEquivalentError(
             Problem(
@@ -120,7 +120,7 @@ def evaluate_on_beam(
     return document
 
 
-def _as_raised(error: MigrationError) -> MigrationError:
+def as_raised(error: MigrationError) -> MigrationError:
     """An error of a worker's, which Beam makes anew from its text, as it was before."""
     while isinstance(error.__context__, MigrationError):
         error = error.__context__
