@@ -24,7 +24,7 @@ from rnn_migrator.errors import ExitStatus
 from rnn_migrator.files import read_json
 from rnn_migrator.lineage.query import lineage, lineage_of_source
 from tests.legacy_lab.cases import Case
-from tests.pipelines.migrations import CONFIGS, MANY, weights
+from tests.pipelines.migrations import MANY, place_project, weights
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
 
@@ -190,9 +190,7 @@ def test_another_run_does_only_what_is_left(
 
 
 def test_the_config_of_the_project_ends_blessed(tmp_path: Path) -> None:
-    shutil.copytree(CONFIGS, tmp_path / "configs")
-    (tmp_path / "tests").symlink_to(CONFIGS.parent / "tests")
-    migrations = load_migrations(tmp_path / "configs" / MANY)
+    migrations = load_migrations(place_project(tmp_path) / "configs" / MANY)
     summary = run_many(migrations)
     assert {one["verdict"] for one in summary.outcomes.values()} == {"blessed"}
     assert summary.outcomes.keys() == migrations.models.keys()
