@@ -56,6 +56,7 @@ def create_pipeline(
         settings=config.source.set,
         target=config.target,
         strict=config.strict,
+        examples_signature=config.examples_signature,
         architecture=architecture,
         layers=config.source.declared,
         uri_of=uri_of,
