@@ -47,15 +47,15 @@ def request(name: str) -> Request:
 
 
 @functools.cache
-def endpoints(model: CanonicalModel) -> dict[str, Call]:
-    """The signatures as they go into a SavedModel."""
-    found = export.endpoints(build_model(model, Target.CPU), True)
-    return {name: export._function(endpoint) for name, endpoint in found.items()}
+def endpoint(model: CanonicalModel) -> Call:
+    call, _ = export.endpoints(build_model(model, Target.CPU), True)[EXAMPLES]
+    return call
 
 
 def served(model: CanonicalModel, sent: Any) -> dict[str, Any]:
-    outputs = endpoints(model)[EXAMPLES](tf.constant(sent))
-    return {name: tensor.numpy() for name, tensor in outputs.items()}
+    """What the signature gives, before it is written to disk."""
+    outputs = endpoint(model)({EXAMPLES: tf.constant(sent)})
+    return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
 @pytest.mark.parametrize("name", SERVED)
@@ -197,6 +197,20 @@ def test_a_saved_model_takes_records(folder: Path, way: Callable[[str], serve.Ca
     answers = way(str(folder / "saved_model"))(EXAMPLES, {EXAMPLES: np.array(sent, object)})
     for name, expected in served(model, sent).items():
         np.testing.assert_allclose(answers[name], expected, atol=CLOSE)
+
+
+@pytest.mark.parametrize("way", [serve.eager, serve.session])
+def test_a_saved_model_refuses_what_it_would_see(
+    tmp_path: Path, way: Callable[[str], serve.Call]
+) -> None:
+    model = LAB[OPEN].recognition.model
+    export.save(build_model(model, Target.PORTABLE), tmp_path, examples=True)
+    call = way(str(tmp_path / "saved_model"))
+    sent = sequences(model, 4, 4, 7)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="records of one length in a batch"):
+        call(EXAMPLES, {EXAMPLES: np.array(sent, object)})
+    answers = call(EXAMPLES, {EXAMPLES: np.array(sent[:2], object)})
+    np.testing.assert_allclose(answers["dense_1"], served(model, sent[:2])["dense_1"], atol=CLOSE)
 
 
 def test_the_evaluation_compares_it(folder: Path) -> None:
