@@ -117,7 +117,7 @@ class Parser:
                 "this model would see padding; send records of one length together, or one at "
                 "a time",
             )
-        padding = tf.constant(self._paddings.get(source.name, 0.0), values.dtype)
+        padding = tf.cast(self._paddings.get(source.name, 0.0), values.dtype)
         dense = values.to_tensor(padding)
         shape = [tf.shape(dense)[0], tf.shape(dense)[1] // width, *inner]
         return tf.reshape(dense, shape), tf.cast(counts // width, tf.int32)
