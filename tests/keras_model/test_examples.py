@@ -213,6 +213,14 @@ def test_a_saved_model_refuses_what_it_would_see(
     np.testing.assert_allclose(answers["dense_1"], served(model, sent[:2])["dense_1"], atol=CLOSE)
 
 
+def test_a_model_for_gpus_is_compared_where_there_is_none(tmp_path: Path) -> None:
+    asked = dataclasses.replace(request(OPEN), target=Target.GPU)
+    convert(asked, tmp_path / "out")
+    evaluation = verify(asked.source, tmp_path / "out")
+    assert evaluation.equivalent
+    assert "examples/dense_1" in evaluation.comparison.outputs
+
+
 def test_the_evaluation_compares_it(folder: Path) -> None:
     evaluation = verify(LAB["tf1_stacked_lstm"].case.source, folder)
     assert evaluation.equivalent

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import traceback
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -43,10 +42,9 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
 class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers with the signatures of the model."""
 
-    def __init__(self, answers: Path) -> None:
+    def __init__(self, answers: str) -> None:
         self.signatures: Any = {}
-        self._answers = answers
-        self._logged: list[bytes] = []
+        self._answers = tf.io.TFRecordWriter(answers)
 
     def Predict(self, request: Any, context: Any) -> Any:
         """See TensorFlow Serving."""
@@ -57,20 +55,15 @@ class Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
             outputs={n: tf.make_tensor_proto(tensor.numpy()) for n, tensor in outputs.items()}
         )
         log = prediction_log_pb2.PredictLog(request=request, response=response)
-        self._log(prediction_log_pb2.PredictionLog(predict_log=log))
+        self._answers.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+        self._answers.flush()
         return response
-
-    def _log(self, log: Any) -> None:
-        self._logged.append(log.SerializeToString())
-        with tf.io.TFRecordWriter(str(self._answers)) as writer:
-            for record in self._logged:
-                writer.write(record)
 
 
 def main(model: str, answers: str) -> None:
     """Serves until it is terminated."""
     server = grpc.server(futures.ThreadPoolExecutor(1))
-    status, predictions = Status(), Predictions(Path(answers))
+    status, predictions = Status(), Predictions(answers)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(status, server)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
     print(server.add_insecure_port("localhost:0"), flush=True)
