@@ -214,6 +214,7 @@ class MigrationConfig(Section):
       source: The legacy artifact.
       target: Where the converted model is to run.
       strict: Whether a mere assumption is refused at once, instead of being left unblessed.
+      examples_signature: Whether the SavedModel also takes serialized tf.Example protos.
       evaluation: How the converted model is judged.
       output: Where everything goes.
       cache: Whether results of earlier runs are taken for unchanged inputs.
@@ -225,6 +226,7 @@ class MigrationConfig(Section):
     source: Source
     target: Target = Target.PORTABLE
     strict: bool = False
+    examples_signature: bool = False
     evaluation: Evaluation = Evaluation()
     output: Output
     cache: bool = True
@@ -242,6 +244,7 @@ class MigrationConfig(Section):
             self.target,
             self.strict,
             source.declared,
+            self.examples_signature,
         )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
+from tfx.types.artifact_utils import encode_split_names
 
 from pipelines.config import Evaluation, ExamplesConfig, MigrationConfig
 from rnn_migrator.equivalence.inputs.examples import find_files
@@ -23,9 +25,14 @@ from rnn_migrator.tfx_components.evaluator.component import EquivalenceEvaluator
 from rnn_migrator.tfx_components.evaluator.executor import DataOptions
 from rnn_migrator.tfx_components.pusher.component import Pusher
 
+_SPLIT = "Split-"
+"""What names of folders begin with that are splits of a data set."""
+
 
 def create_pipeline(
-    config: MigrationConfig, uri_of: Callable[[Path], str] = str
+    config: MigrationConfig,
+    uri_of: Callable[[Path], str] = str,
+    behind: Callable[[Mapping[str, BaseNode]], Sequence[BaseNode]] = lambda made: (),
 ) -> tfx.dsl.Pipeline:
     """The pipeline of a migration, for any orchestrator.
 
@@ -35,6 +42,7 @@ def create_pipeline(
     Args:
       config: The migration; its files are read here, for their digests.
       uri_of: How components reach a file or folder of the config, where they run elsewhere.
+      behind: Makes further components, given those of the migration by their names.
 
     Raises:
       MigrationError: The source, the architecture or a recording is not there.
@@ -56,6 +64,7 @@ def create_pipeline(
         settings=config.source.set,
         target=config.target,
         strict=config.strict,
+        examples_signature=config.examples_signature,
         architecture=architecture,
         layers=config.source.declared,
         uri_of=uri_of,
@@ -79,10 +88,12 @@ def create_pipeline(
             )
         ),
     )
+    components = [importer, *importers.values(), converter, evaluator, pusher]
+    components += behind({component.id: component for component in components})
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=uri_of(config.output.root),
-        components=[importer, *importers.values(), converter, evaluator, pusher],
+        components=components,
         enable_cache=config.cache,
         metadata_connection_config=_connection(config.output.metadata),
         beam_pipeline_args=list(config.beam_pipeline_args),
@@ -116,17 +127,35 @@ def _importers(
     if data is None:
         return {}
     files = [Path(file) for file in find_files(data.paths)]
-    found = {"examples": _import("Examples", uri_of(data.path), standard_artifacts.Examples, files)}
+    found = {
+        "examples": _import(
+            "Examples", uri_of(data.path), standard_artifacts.Examples, files, _splits(files)
+        )
+    }
     if data.schema_file is not None:
         file = data.schema_file
         found["schema"] = _import("Schema", uri_of(file), standard_artifacts.Schema, [file])
     return found
 
 
-def _import(name: str, uri: str, kind: type[Artifact], files: Sequence[Path]) -> tfx.dsl.Importer:
+def _splits(files: Sequence[Path]) -> dict[str, str]:
+    """The property by which TFX's own components know the splits of a data set, if it has any."""
+    folders = {folder.name for file in files for folder in file.parents}
+    names = sorted(name.removeprefix(_SPLIT) for name in folders if name.startswith(_SPLIT))
+    return {"split_names": encode_split_names(names)} if names else {}
+
+
+def _import(
+    name: str,
+    uri: str,
+    kind: type[Artifact],
+    files: Sequence[Path],
+    properties: Mapping[str, str] | None = None,
+) -> tfx.dsl.Importer:
     return tfx.dsl.Importer(
         source_uri=uri,
         artifact_type=kind,
         reimport=False,
+        properties=dict(properties or {}),
         custom_properties={"sha256": content_digest(tuple(files))},
     ).with_id(name)

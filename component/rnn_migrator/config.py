@@ -111,6 +111,7 @@ class ConversionConfig(Section):
       set: What the artifact cannot say, as texts `KEY=VALUE` or as a mapping.
       strict: Whether a mere assumption is refused.
       layers: The recurrent layers of an array dump whose names do not tell, from the bottom.
+      examples_signature: Whether the SavedModel also takes serialized tf.Example protos.
     """
 
     target: Target | None = None
@@ -118,6 +119,7 @@ class ConversionConfig(Section):
     set: SettingTexts = ()
     strict: bool = False
     layers: tuple[LayerConfig, ...] = ()
+    examples_signature: bool = False
 
 
 AnySection = TypeVar("AnySection", bound=Section)

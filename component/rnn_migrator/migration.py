@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnn_migrator.canonical import HeadLayer, Node, TimeDistributed
-from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError, UsageError
+from rnn_migrator.errors import NotEquivalentError, Problem, UnsupportedError, UsageError, raise_all
 from rnn_migrator.files import atomic_folder, read_json, write_json
 from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage.record import EXAMPLES_SIGNATURE, has_examples
 from rnn_migrator.lineage.tensor_map import tensor_map
 from rnn_migrator.progress import Progress, Stages, silent
 from rnn_migrator.readers import LegacyArtifact, content_digest, open_artifact
@@ -39,6 +40,7 @@ class Request:
       target: Where the converted model is to run.
       strict: Whether a mere assumption is refused.
       layers: The layers of an array dump whose names do not tell, as the user declares them.
+      examples_signature: Whether the SavedModel also takes serialized tf.Example protos.
     """
 
     source: Path
@@ -47,6 +49,7 @@ class Request:
     target: Target = Target.PORTABLE
     strict: bool = False
     layers: tuple[DeclaredLayer, ...] = ()
+    examples_signature: bool = False
 
 
 def recognise_source(request: Request) -> Recognition:
@@ -64,6 +67,10 @@ def recognise_artifact(artifact: LegacyArtifact, request: Request) -> Recognitio
     recognition = recognise(artifact, parse_settings(request.settings), request.layers)
     if request.strict:
         _refuse_assumptions(recognition)
+    if request.examples_signature:
+        from rnn_migrator.keras_model.examples import problems
+
+        raise_all(UnsupportedError, problems(recognition.model))
     return recognition
 
 
@@ -116,9 +123,9 @@ def convert(
         progress("building the Keras model")
         built = build_model(recognition.model, request.target)
         progress("writing the SavedModel and the .keras file")
-        save(built, folder)
+        save(built, folder, request.examples_signature)
         progress("loading it again and comparing with the formulas in float64")
-        _self_check(recognition, folder, request.target)
+        _self_check(recognition, folder, request)
         document = _document(request, recognition, built.kernels)
         write_json(folder / CONVERSION_FILE, document)
     return document
@@ -141,15 +148,15 @@ def _is_output(folder: Path) -> bool:
     return empty or (folder / CONVERSION_FILE).is_file()
 
 
-def _self_check(recognition: Recognition, folder: Path, target: Target) -> None:
+def _self_check(recognition: Recognition, folder: Path, request: Request) -> None:
     """Compares what was written with the formulas of the source, on probes."""
     from rnn_migrator.equivalence.comparison import CONVERTED, Comparison, Thresholds
     from rnn_migrator.equivalence.evaluator import Evaluator
     from rnn_migrator.equivalence.inputs.probes import probe_cases
     from rnn_migrator.keras_model.reload import open_converted
 
-    cases = probe_cases(recognition.model)
-    evaluator = Evaluator(recognition, open_converted(folder, target, recognition.model))
+    cases = probe_cases(recognition.model, request.examples_signature)
+    evaluator = Evaluator(recognition, open_converted(folder, request.target, recognition.model))
     comparison = Comparison()
     for case in cases:
         comparison = comparison.merge(evaluator.compare(case))
@@ -175,6 +182,7 @@ def _document(request: Request, recognition: Recognition, kernels: Sequence[Any]
         "settings": list(request.settings),
         "declared": [layer.to_json() for layer in request.layers],
         "target": request.target.value,
+        EXAMPLES_SIGNATURE: request.examples_signature,
         **describe(recognition),
         "kernels": [dataclasses.asdict(kernel) for kernel in kernels],
         "tensors": [dataclasses.asdict(link) for link in tensor_map(recognition.model, artifact)],
@@ -298,6 +306,6 @@ def verify(
     if recognition.artifact.digest != document["source"]["sha256"]:
         progress(f"{source} is not, byte for byte, what {output} was converted from")
     model = open_converted(output, Target(document["target"]), recognition.model)
-    materials = (inputs or Inputs()).materials(recognition.model)
+    materials = (inputs or Inputs()).materials(recognition.model, has_examples(document))
     few = chosen(only, materials, recognition.model)
     return evaluate(recognition, model, few, progress=progress, partial=bool(only))

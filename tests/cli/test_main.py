@@ -128,7 +128,22 @@ def test_config_file_and_command_line_agree(cases, tmp_path):
     config.write_text(f"target: cpu\narchitecture: {case.architecture}\nset: {{}}\n")
     output = tmp_path / "out"
     assert main(["convert", str(case.source), str(output), "--config", str(config)]) == 0
-    assert json.loads((output / "conversion.json").read_text())["target"] == "cpu"
+    document = json.loads((output / "conversion.json").read_text())
+    assert document["target"] == "cpu"
+    assert document["examples_signature"] is False
+
+
+@pytest.mark.parametrize("way", ["option", "config"])
+def test_a_signature_for_records_is_asked_for(cases, tmp_path, capsys, way):
+    config, output = tmp_path / "config.yaml", tmp_path / "out"
+    config.write_text("examples_signature: true\n")
+    source = str(cases["keras2_lstm_hard_sigmoid"].source)
+    asked = {"option": ["--examples-signature"], "config": ["--config", str(config)]}[way]
+    assert main(["convert", source, str(output), *asked]) == 0
+    assert json.loads((output / "conversion.json").read_text())["examples_signature"] is True
+    capsys.readouterr()
+    assert main(["verify", source, str(output), "--json"]) in (0, 1)
+    assert "examples/dense_1" in _json(capsys)["outputs"]
 
 
 @pytest.mark.parametrize(

@@ -495,7 +495,14 @@ def test_the_config_has_a_digest() -> None:
     }
     digests = [
         record.conversion_properties({**document, **change}, {})["config_sha256"]
-        for change in ({}, {"target": "gpu"}, {"settings": []}, {"facts": ["other"]})
+        for change in (
+            {},
+            {"target": "gpu"},
+            {"settings": []},
+            {"examples_signature": True},
+            {"facts": ["other"]},
+            {"examples_signature": False},
+        )
     ]
-    assert digests[0] == digests[3]
-    assert len(set(digests)) == 3
+    assert digests[0] == digests[4] == digests[5]
+    assert len(set(digests)) == 4

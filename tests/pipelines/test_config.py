@@ -24,6 +24,7 @@ source:
   set: [forget_bias=1.0, "layer[1].forget_bias=0"]
 target: cpu
 strict: true
+examples_signature: true
 evaluation: {golden: [golden.npz], factor: 4, floor: 1e-6}
 output:
   root: ../runs
@@ -60,6 +61,7 @@ def test_every_key(folder: Path) -> None:
     assert config.output.metadata.file == folder.parent / "metadata.sqlite"
     assert config.request.target is Target.CPU
     assert config.request.strict
+    assert config.request.examples_signature
     assert not config.cache
     assert config.beam_pipeline_args == ("--runner=DirectRunner",)
 
@@ -96,6 +98,7 @@ def test_what_may_be_left_out(folder: Path) -> None:
     assert config.output.metadata.file == folder / "r" / "metadata.sqlite"
     assert config.cache
     assert not config.strict
+    assert not config.request.examples_signature
 
 
 def test_paths_do_not_depend_on_the_working_directory(
@@ -113,25 +116,25 @@ def test_paths_do_not_depend_on_the_working_directory(
         ("  path: models/model.ckpt", "", 3, ["source.path", "nothing", "path, architecture, set"]),
         ("  set:", "  sets: []\n  set:", 6, ["source.sets", "no such key", "architecture, set"]),
         ("target: cpu", "target: tpu", 7, ["'cpu', 'gpu' or 'portable'", "'tpu'"]),
-        ("factor: 4", "factor: four", 9, ["evaluation.factor", "number", "'four'"]),
-        ("factor: 4", "factor: -4", 9, ["evaluation.factor", "greater than 0"]),
-        ("golden: [golden.npz]", "golden: [missing.npz]", 9, ["golden.0", "there is none at"]),
+        ("factor: 4", "factor: four", 10, ["evaluation.factor", "number", "'four'"]),
+        ("factor: 4", "factor: -4", 10, ["evaluation.factor", "greater than 0"]),
+        ("golden: [golden.npz]", "golden: [missing.npz]", 10, ["golden.0", "there is none at"]),
         ("architecture: arch", "architecture: no_arch", 5, ["there is none at", "no_architecture"]),
-        ("  root: ../runs\n", "", 10, ["output.root", "nothing", "root, serving, metadata"]),
+        ("  root: ../runs\n", "", 11, ["output.root", "nothing", "root, serving, metadata"]),
         ("name: stacked-lstm", "name: Stacked LSTM", 2, ["name", "pattern"]),
-        ("cache: false", "cache: maybe", 14, ["cache", "'maybe'"]),
+        ("cache: false", "cache: maybe", 15, ["cache", "'maybe'"]),
         ("set: [forget", "set: [{a: 1}, forget", 6, ["source.set.0", "string"]),
         (
             "factor: 4",
             "examples: {}",
-            9,
+            10,
             ["examples.path", "path, splits, features, schema"],
         ),
-        ("factor: 4", "examples: {path: x, batches: 1}", 9, ["examples.batches", "no such key"]),
-        ("factor: 4", "examples: {path: x, batch: 0}", 9, ["examples.batch", "greater than 0"]),
-        ("factor: 4", "examples: {path: x, schema: y}", 9, ["examples.schema", "there is none"]),
-        ("factor: 4", "search: {steps: [5, 1]}", 9, ["search.steps", "fewest steps, then"]),
-        ("factor: 4", "search: {ranges: {x: 1}}", 9, ["search.ranges.x", "tuple"]),
+        ("factor: 4", "examples: {path: x, batches: 1}", 10, ["examples.batches", "no such key"]),
+        ("factor: 4", "examples: {path: x, batch: 0}", 10, ["examples.batch", "greater than 0"]),
+        ("factor: 4", "examples: {path: x, schema: y}", 10, ["examples.schema", "there is none"]),
+        ("factor: 4", "search: {steps: [5, 1]}", 10, ["search.steps", "fewest steps, then"]),
+        ("factor: 4", "search: {ranges: {x: 1}}", 10, ["search.ranges.x", "tuple"]),
     ],
 )
 def test_one_mistake_gives_one_message_with_its_line(

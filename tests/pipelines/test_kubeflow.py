@@ -190,6 +190,7 @@ def test_a_data_set_and_its_schema(migration: Migration) -> None:
     )
     assert examples["artifactUri"]["constant"] == "file:///mnt/data"
     assert schema["artifactUri"]["constant"] == "file:///mnt/data/schema.pbtxt"
+    assert examples["metadata"]["split_names"] == '["eval"]'
     assert examples["metadata"]["sha256"] != schema["metadata"]["sha256"]
     assert "title: tfx.Examples\n" in examples["typeSchema"]["instanceSchema"]
     inputs = spec["root"]["dag"]["tasks"]["EquivalenceEvaluator"]["inputs"]["artifacts"]

@@ -42,10 +42,12 @@ def test_converter(tmp_path: Path) -> None:
     assert json.loads(properties["settings"]) == ["forget_bias=0"]
     assert properties["target"] == "cpu"
     assert json.loads(properties["strict"]) is True
+    assert json.loads(properties["examples_signature"]) is False
     assert properties["architecture"] == str(architecture)
     assert properties["converter_version"] == converter_version()
     architecture.write_text("{ }")
-    again = RnnConverter(legacy_model(), architecture=architecture)
+    again = RnnConverter(legacy_model(), architecture=architecture, examples_signature=True)
+    assert json.loads(again.exec_properties["examples_signature"]) is True
     key = "architecture_sha256"
     assert again.exec_properties[key] != properties[key], "cached for other bytes"
 

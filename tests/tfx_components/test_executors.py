@@ -41,7 +41,8 @@ def convert(legacy: Any, folder: Path, **properties: str) -> Any:
 
     folder.mkdir(parents=True)  # as TFX does
     model = artifact(standard_artifacts.Model, folder)
-    settings = {"settings": "[]", "layers": "[]", "target": "cpu", "strict": "false", **properties}
+    settings = {"settings": "[]", "layers": "[]", "target": "cpu", "strict": "false"}
+    settings |= {"examples_signature": "false", **properties}
     Executor().Do({"legacy_model": [legacy]}, {"model": [model]}, settings)
     return model
 

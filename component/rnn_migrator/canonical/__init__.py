@@ -18,6 +18,7 @@ from rnn_migrator.canonical.cells import (
 )
 from rnn_migrator.canonical.facts import Fact, Origin
 from rnn_migrator.canonical.topology import (
+    LENGTHS,
     CanonicalModel,
     HeadLayer,
     Layer,
@@ -34,6 +35,7 @@ from rnn_migrator.canonical.topology import (
 
 __all__ = [
     "GRU_GATES",
+    "LENGTHS",
     "LSTM_GATES",
     "SYMMETRIC_GATES",
     "Array",

@@ -237,6 +237,10 @@ def map_recurrent(
     return within(model)
 
 
+LENGTHS = "sequence_length"
+"""Name of the input of bare weights that takes the lengths of sequences."""
+
+
 def state_sizes(layers: tuple[RecurrentLayer, ...]) -> dict[str, int]:
     """Width of every final state by its name in the signatures.
 

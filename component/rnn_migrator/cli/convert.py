@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         metavar="FILE",
         type=Path,
-        help="YAML with target, architecture, set, strict, layers",
+        help="YAML with target, architecture, set, strict, layers, examples_signature",
+    )
+    parser.add_argument(
+        "--examples-signature",
+        action="store_true",
+        help="one more signature, `examples`, that takes serialized tf.Example protos",
     )
     for kind in ("input", "output"):
         parser.add_argument(
@@ -69,6 +74,7 @@ def _configured(request: Request, arguments: argparse.Namespace) -> Request:
         target=request.target if arguments.target else config.target or request.target,
         strict=request.strict or config.strict,
         layers=tuple(layer.declared() for layer in config.layers),
+        examples_signature=request.examples_signature or config.examples_signature,
     )
 
 

@@ -177,4 +177,5 @@ def request(arguments: argparse.Namespace) -> Request:
         settings=tuple(arguments.settings),
         target=Target(getattr(arguments, "target", None) or Target.PORTABLE),
         strict=arguments.strict,
+        examples_signature=getattr(arguments, "examples_signature", False),
     )

@@ -31,6 +31,7 @@ from rnn_migrator.equivalence.oracles import Attendance, Oracle, open_oracles
 from rnn_migrator.errors import MigrationError, NotEquivalentError, Problem, UsageError
 from rnn_migrator.files import read_json, write_json
 from rnn_migrator.keras_model.targets import Target
+from rnn_migrator.lineage.record import has_examples
 from rnn_migrator.migration import read_conversion, source_of
 from rnn_migrator.recognition.recognise import Recognition
 
@@ -52,6 +53,15 @@ class Job:
     output: str
     inputs: Inputs = dataclasses.field(default_factory=Inputs)
     thresholds: Thresholds = dataclasses.field(default_factory=Thresholds)
+
+    def materials(self, recognition: Recognition) -> list[Material]:
+        """What the models are compared on.
+
+        Raises:
+          MigrationError: It cannot be read, or does not fit the model.
+        """
+        document = read_conversion(Path(self.output))
+        return self.inputs.materials(recognition.model, has_examples(document))
 
     def recognise(self) -> Recognition:
         """The source, as it was recognised when it was converted.
@@ -92,7 +102,7 @@ def evaluate_on_beam(
       NotEquivalentError: The runner ended without any result.
     """
     recognition = job.recognise()
-    materials = job.inputs.materials(recognition.model)
+    materials = job.materials(recognition)
     verdict = _Verdict(job, len(materials), assumptions(recognition), file)
     file.unlink(missing_ok=True)
     try:
@@ -160,7 +170,7 @@ class _Parties:
         from rnn_migrator.keras_model.reload import open_converted
 
         self._recognition = job.recognise()
-        self._materials = job.inputs.materials(self._recognition.model)
+        self._materials = job.materials(self._recognition)
         target = Target(read_conversion(Path(job.output))["target"])
         model = open_converted(Path(job.output), target, self._recognition.model)
         oracles, self._attendance = open_oracles(self._recognition, self._materials)

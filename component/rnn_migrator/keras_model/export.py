@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from rnn_migrator.canonical import state_sizes
+from rnn_migrator.canonical import LENGTHS, state_sizes
 from rnn_migrator.keras_model.build import BuiltModel
+from rnn_migrator.keras_model.examples import EXAMPLES, Parser
 
 SAVED_MODEL = "saved_model"
 KERAS_FILE = "model.keras"
@@ -20,7 +21,7 @@ Tensors = Mapping[str, Any]
 Endpoint = tuple[Callable[[Tensors], Tensors], dict[str, tf.TensorSpec]]
 
 
-def save(built: BuiltModel, folder: Path) -> None:
+def save(built: BuiltModel, folder: Path, examples: bool = False) -> None:
     """Writes `saved_model/` and `model.keras` into an existing folder.
 
     The signatures are, for a Keras model, `serving_default` under the legacy names and, if it keeps
@@ -28,20 +29,35 @@ def save(built: BuiltModel, folder: Path) -> None:
     weights `serving_default` (inputs to outputs and final states), `with_lengths` (the same with
     `sequence_length`, semantics of TensorFlow 1) and, unless a layer runs in both directions,
     `step` (one time step, states in and out).
+
+    Args:
+      built: The model.
+      folder: Where to.
+      examples: Whether there is a signature `examples` besides, which takes serialized tf.Example
+        protos and gives what `with_lengths` gives for bare weights, `serving_default` for others.
     """
     module = tf.Module()
     module.model_variables = [variable.value for variable in built.keras_model.weights]
     # Dropout's random states too: inference does not use them, but its graph mentions them.
     module.other_variables = [variable.value for variable in built.keras_model.variables]
     module.states = [variable.value for variable in kept_states(built)]
-    module.endpoints = {name: _function(endpoint) for name, endpoint in endpoints(built).items()}
+    found = endpoints(built, examples)
+    module.endpoints = {name: _function(endpoint) for name, endpoint in found.items()}
     signatures = {name: f.get_concrete_function() for name, f in module.endpoints.items()}
     tf.saved_model.save(module, str(folder / SAVED_MODEL), signatures=signatures)
     built.keras_model.save(folder / KERAS_FILE)
 
 
-def endpoints(built: BuiltModel) -> dict[str, Endpoint]:
+def endpoints(built: BuiltModel, examples: bool = False) -> dict[str, Endpoint]:
     """Signatures by name: the function on named tensors, and the specs of its inputs."""
+    found = _plain_endpoints(built)
+    if examples:
+        served = found["with_lengths" if built.canonical.bare_weights else "serving_default"]
+        found[EXAMPLES] = _examples(built, served)
+    return found
+
+
+def _plain_endpoints(built: BuiltModel) -> dict[str, Endpoint]:
     if not built.canonical.bare_weights:
         found = {"serving_default": _whole_model(built)}
         return {**found, RESET: _reset(built)} if kept_states(built) else found
@@ -100,6 +116,15 @@ def _reset(built: BuiltModel) -> Endpoint:
     return call, {}
 
 
+def _examples(built: BuiltModel, served: Endpoint) -> Endpoint:
+    parse, (serve, _) = Parser(built.canonical), served
+
+    def call(tensors: Tensors) -> Tensors:
+        return serve(parse(tensors[EXAMPLES]))
+
+    return call, {EXAMPLES: tf.TensorSpec([None], tf.string, name=EXAMPLES)}
+
+
 def _input_spec(built: BuiltModel) -> tf.TensorSpec:
     [source] = built.canonical.inputs
     return tf.TensorSpec([None, *source.shape], source.dtype, name=source.name)
@@ -124,11 +149,11 @@ def _sequences(built: BuiltModel) -> Endpoint:
 def _with_lengths(built: BuiltModel) -> Endpoint:
     def call(tensors: Tensors) -> Tensors:
         steps = tf.shape(tensors["inputs"])[1]
-        mask = tf.sequence_mask(tensors["sequence_length"], steps)
+        mask = tf.sequence_mask(tensors[LENGTHS], steps)
         return _run(built, tensors["inputs"], mask)
 
-    lengths = tf.TensorSpec([None], tf.int32, name="sequence_length")
-    return call, {"inputs": _input_spec(built), "sequence_length": lengths}
+    lengths = tf.TensorSpec([None], tf.int32, name=LENGTHS)
+    return call, {"inputs": _input_spec(built), LENGTHS: lengths}
 
 
 def _step(built: BuiltModel) -> Endpoint:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from rnn_migrator.canonical import Array, CanonicalModel
 from rnn_migrator.errors import NotEquivalentError, Problem, UnreadableError
 from rnn_migrator.keras_model.build import BuiltModel, keras_name
+from rnn_migrator.keras_model.examples import EXAMPLES, problems, records
 from rnn_migrator.keras_model.export import KERAS_FILE, RESET, SAVED_MODEL, endpoints
 from rnn_migrator.keras_model.targets import Target
 
@@ -83,7 +84,8 @@ def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> S
     """An output folder of the converter, called by signature.
 
     A SavedModel for GPUs cannot run where there is none. There its `.keras` file runs instead,
-    after the variables of both have been compared bit for bit.
+    after the variables of both have been compared bit for bit. The signature `examples` is called
+    with the inputs of the one it stands for, which are made records of.
 
     Args:
       folder: With `saved_model/` and `model.keras`.
@@ -95,7 +97,20 @@ def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> S
       NotEquivalentError: The two files hold different weights.
     """
     if target is not Target.GPU or tf.config.list_physical_devices("GPU"):
-        return open_saved_model(folder / SAVED_MODEL)
+        model = open_saved_model(folder / SAVED_MODEL)
+    else:
+        model = _open_keras(folder, canonical)
+
+    def call(signature: str, inputs: Mapping[str, Array], calls: int = 1) -> dict[str, Array]:
+        if signature == EXAMPLES:
+            inputs = {EXAMPLES: records(canonical, inputs)}
+        return model(signature, inputs, calls)
+
+    return call
+
+
+def _open_keras(folder: Path, canonical: CanonicalModel) -> Signatures:
+    """The `.keras` file of an output folder, called by signature."""
     model = _load_keras(folder / KERAS_FILE)
     _check_same_variables(folder, model)
     layers = {layer.name: layer for layer in model._flatten_layers()}
@@ -104,7 +119,8 @@ def open_converted(folder: Path, target: Target, canonical: CanonicalModel) -> S
         for layer in canonical.recurrent_layers
         if canonical.bare_weights or layer.stateful
     )
-    by_name = endpoints(BuiltModel(canonical, model, found, ()))
+    parsed = not any(problems(canonical))
+    by_name = endpoints(BuiltModel(canonical, model, found, ()), parsed)
 
     def call(signature: str, inputs: Mapping[str, Array], calls: int = 1) -> dict[str, Array]:
         run, _ = by_name[signature]

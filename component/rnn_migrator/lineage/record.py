@@ -49,6 +49,9 @@ FILES = "files"
 SERVING = "Format-Serving"
 """Folder of the SavedModel in that of a converted model, where TFX looks for it."""
 
+EXAMPLES_SIGNATURE = "examples_signature"
+"""Key of `conversion.json`: whether the model takes serialized tf.Example protos, too."""
+
 _CONFIG_KEYS = ("settings", "declared", "target")
 _NESTED = ("settings", "layers", "facts", "kernels", "tensors", "versions")
 CONVERSION_KEYS = ("target", "converter_version", "config_sha256", *_NESTED, FILES)
@@ -102,6 +105,8 @@ def conversion_properties(document: Mapping[str, Any], files: Mapping[str, str])
 def _config_digest(document: Mapping[str, Any]) -> str:
     """SHA-256 of what the conversion was told, besides the source."""
     told = {key: document[key] for key in _CONFIG_KEYS}
+    if has_examples(document):  # what is not asked for leaves older digests as they are
+        told[EXAMPLES_SIGNATURE] = True
     told["architecture_sha256"] = document["source"]["architecture_sha256"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -150,6 +155,11 @@ def in_short(properties: Mapping[str, str]) -> str:
 def is_blessed(document: Mapping[str, Any]) -> bool:
     """Whether an `evaluation.json` blesses the model."""
     return bool(document["verdict"] == _BLESSED)
+
+
+def has_examples(document: Mapping[str, Any]) -> bool:
+    """Whether a converted model has the signature `examples`, by its `conversion.json`."""
+    return bool(document.get(EXAMPLES_SIGNATURE))
 
 
 def _as_json(document: Mapping[str, Any]) -> dict[str, str]:

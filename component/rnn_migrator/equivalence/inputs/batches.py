@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, CanonicalModel
+from rnn_migrator.canonical import LENGTHS, Array, CanonicalModel
 from rnn_migrator.equivalence.inputs.case import Case
-from rnn_migrator.equivalence.inputs.decoding import LENGTHS, Row
-from rnn_migrator.equivalence.inputs.probes import padding_values
+from rnn_migrator.equivalence.inputs.decoding import Row
+from rnn_migrator.layouts.heads.inputs import paddings
 
 _SHORTEST = 8
 """Sequences up to this length share a bucket."""
@@ -34,7 +34,7 @@ class Batcher:
         self._fixed = next((source.batch for source in model.inputs if source.batch), None)
         self._size = self._fixed or size
         self._bare = model.bare_weights
-        self._padding = {} if self._bare else _paddings(model)
+        self._padding = {} if self._bare else paddings(model)
 
     def batches(self, rows: Iterable[Row], file: str) -> Iterator[Case]:
         """The records of a file in batches, short ones first, in an order that never changes."""
@@ -81,17 +81,6 @@ class Batcher:
         longest = max(longest, 1) if self._bare else longest
         value = self._padding.get(name, 0.0)
         return np.stack([_padded(array, longest, value) for array in arrays])
-
-
-def _paddings(model: CanonicalModel) -> dict[str, float]:
-    """The value of a masked step by input; empty unless every input of sequences has one."""
-    found = {}
-    for source in model.inputs:
-        values = [*padding_values(model, source)]
-        if source.shape[:1] != (None,) or not values:
-            return {}
-        found[source.name] = values[0]
-    return found
 
 
 def _rounded_up(length: int) -> int:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
-from rnn_migrator.canonical import Array, CanonicalModel, ModelInput, state_sizes
+from rnn_migrator.canonical import LENGTHS, Array, CanonicalModel, ModelInput, state_sizes
 
 Excess = Callable[["Case"], float]
 """How many times its bound the converted model's error is in a case."""
@@ -52,8 +52,8 @@ class Case(Material):
 
     Attributes:
       key: Name in reports, by which it can be found again.
-      signature: `serving_default`, `with_lengths` or `step`.
-      inputs: By the names of the signature.
+      signature: `serving_default`, `with_lengths`, `step`, or `examples`.
+      inputs: By the names of the signature; for `examples`, of the one that it stands for.
       expected: Outputs that the original framework recorded, by the names of the signature.
       calls: How often in a row the signature is called, from zero states; the last call counts.
       rows: Key of each row, where rows are records of a data set; a row may come twice.
@@ -87,7 +87,7 @@ def signature_inputs(model: CanonicalModel, signature: str) -> dict[str, ModelIn
     """What a signature takes, by name."""
     inputs = {source.name: source for source in model.inputs}
     if signature == "with_lengths":
-        inputs["sequence_length"] = ModelInput("sequence_length", (), "int32")
+        inputs[LENGTHS] = ModelInput(LENGTHS, (), "int32")
     if signature == "step":
         layers = model.recurrent_layers
         inputs["inputs"] = ModelInput("inputs", (layers[0].input_size,))

@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, CanonicalModel, ModelInput
+from rnn_migrator.canonical import LENGTHS, Array, CanonicalModel, ModelInput
 from rnn_migrator.equivalence.inputs.case import signature_inputs
-from rnn_migrator.equivalence.inputs.probes import vocabulary_size
 from rnn_migrator.errors import Problem, UsageError, raise_all
-
-LENGTHS = "sequence_length"
-"""Name of the input that takes the lengths, of bare weights."""
+from rnn_migrator.layouts.heads.inputs import vocabulary_size
 
 _SHOWN = 12
 

@@ -29,8 +29,12 @@ class Inputs:
     examples: Examples | None = None
     search: SearchSpace | None = None
 
-    def materials(self, model: CanonicalModel) -> list[Material]:
+    def materials(self, model: CanonicalModel, records: bool = False) -> list[Material]:
         """Recorded cases, probes, the parts of the data set and of the search, in this order.
+
+        Args:
+          model: The source.
+          records: Whether the converted model has the signature `examples`.
 
         Raises:
           MigrationError: They cannot be read, or do not fit the model.
@@ -38,7 +42,7 @@ class Inputs:
         recorded = [case for file in self.golden for case in recorded_cases(Path(file), model)]
         return [
             *recorded,
-            *probe_cases(model),
+            *probe_cases(model, records),
             *(self.examples.of(model).parts() if self.examples else ()),
             *(self.search.of(model).hunts() if self.search else ()),
         ]

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnn_migrator.canonical import (
+    LENGTHS,
     Array,
     CanonicalModel,
-    HeadLayer,
     ModelInput,
-    TimeDistributed,
     state_sizes,
 )
 from rnn_migrator.equivalence.inputs.case import Case
+from rnn_migrator.layouts.heads.inputs import padding_values, unseen_paddings, vocabulary_size
 
 _BATCH, _SHORT, _LONG = 5, 9, 40
 _SEED = 20211
@@ -29,16 +29,33 @@ def _prefix(steps: int) -> str:
     return "single step" if steps == 1 else f"{steps} steps"
 
 
-def probe_cases(model: CanonicalModel) -> list[Case]:
+def probe_cases(model: CanonicalModel, records: bool = False) -> list[Case]:
     """Deterministic inputs of several kinds for every signature of a model.
 
     Bare weights get ordinary, saturating, zero, long, short and single-row sequences, ragged
     and zero lengths, and single steps from random states. A Keras model gets the same kinds as far
     as its input shapes allow, extreme ids where an embedding reads them, and padding at the end
     and anywhere where a layer masks it.
+
+    Args:
+      model: What they are for.
+      records: Whether there is a signature for tf.Example protos, which gets one case.
     """
     rng = np.random.default_rng(_SEED)
-    return list(_stack_probes(model, rng) if model.bare_weights else _model_probes(model, rng))
+    cases = list(_stack_probes(model, rng) if model.bare_weights else _model_probes(model, rng))
+    return [*cases, _record_probe(model, rng)] if records else cases
+
+
+def _record_probe(model: CanonicalModel, rng: np.random.Generator) -> Case:
+    """Records of unequal lengths, where the model takes them."""
+    inputs = {s.name: _input(model, s, _BATCH, 1.0, rng, _SHORT) for s in model.inputs}
+    lengths = np.linspace(1, _SHORT, _BATCH).astype(np.int32)
+    for name, value in unseen_paddings(model).items():
+        inputs[name][np.arange(_SHORT) >= lengths[:, None]] = value
+    if model.bare_weights:
+        inputs[LENGTHS] = lengths
+    # It goes through the signatures that the other cases try thoroughly.
+    return Case("records", "examples", inputs, thorough=False)
 
 
 def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[Case]:
@@ -55,9 +72,9 @@ def _stack_probes(model: CanonicalModel, rng: np.random.Generator) -> Iterator[C
         yield Case(_prefix(steps), "serving_default", {"inputs": normal(_BATCH, steps)})
     yield Case("single row", "serving_default", {"inputs": normal(1, _SHORT)})
     lengths = np.array([_SHORT, 0, 1, _SHORT - 2, 4], np.int32)
-    ragged = {"inputs": normal(_BATCH, _SHORT), "sequence_length": lengths}
+    ragged = {"inputs": normal(_BATCH, _SHORT), LENGTHS: lengths}
     yield Case("ragged", "with_lengths", ragged)
-    empty = {"inputs": normal(2, _SHORT), "sequence_length": np.zeros(2, np.int32)}
+    empty = {"inputs": normal(2, _SHORT), LENGTHS: np.zeros(2, np.int32)}
     yield Case("all empty", "with_lengths", empty)
     if not any(layer.backward for layer in model.recurrent_layers):
         yield Case("states", "step", {"inputs": normal(_BATCH), **_random_states(model, rng)})
@@ -116,33 +133,3 @@ def _input(
     ids = rng.integers(0, vocabulary, size=shape)
     ids.flat[0], ids.flat[-1] = vocabulary - 1, 0
     return (ids if scale else np.zeros(shape)).astype(source.dtype)
-
-
-def _readers(model: CanonicalModel, source: ModelInput) -> Iterator[HeadLayer]:
-    """The layers that read an input, through layers that only spread it over time steps."""
-    for node in model.nodes:
-        if source.name not in node.inbound:
-            continue
-        if isinstance(node.layer, HeadLayer):
-            yield node.layer
-        elif isinstance(node.layer, TimeDistributed):
-            yield from _readers(node.layer.inner, node.layer.inner.inputs[0])
-
-
-def padding_values(model: CanonicalModel, source: ModelInput) -> Iterator[float]:
-    """The value of a masked step, where a layer makes a mask of an input."""
-    for layer in _readers(model, source):
-        if layer.class_name == "Masking":
-            yield float(layer.config.get("mask_value", 0.0))
-        elif layer.config.get("mask_zero"):
-            yield 0.0
-
-
-def vocabulary_size(model: CanonicalModel, source: ModelInput) -> int | None:
-    """How many ids an input may hold, if an embedding reads it."""
-    sizes = [
-        int(layer.config["input_dim"])
-        for layer in _readers(model, source)
-        if layer.class_name == "Embedding"
-    ]
-    return min(sizes, default=None)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rnn_migrator.canonical import CanonicalModel, ModelInput
+from rnn_migrator.canonical import LENGTHS, CanonicalModel, ModelInput
 from rnn_migrator.equivalence.inputs.case import signature_inputs
-from rnn_migrator.equivalence.inputs.decoding import LENGTHS
 from rnn_migrator.errors import Problem, UnreadableError, UnsupportedError, UsageError, raise_all
 
 _SUFFIX = ".pbtxt"

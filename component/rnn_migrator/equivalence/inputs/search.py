@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from rnn_migrator.canonical import Array, CanonicalModel, ModelInput
+from rnn_migrator.canonical import LENGTHS, Array, CanonicalModel, ModelInput
 from rnn_migrator.equivalence.inputs.case import Case, Excess, Material, signature_inputs
-from rnn_migrator.equivalence.inputs.decoding import LENGTHS
-from rnn_migrator.equivalence.inputs.probes import vocabulary_size
 from rnn_migrator.errors import Problem, UsageError, raise_all
+from rnn_migrator.layouts.heads.inputs import vocabulary_size
 
 Range = tuple[float, float]
 Judge = Callable[["Guess"], float]

@@ -64,8 +64,8 @@ class Formulas:
         """What a signature of the converted model should give.
 
         Args:
-          signature: `serving_default`, `with_lengths` or `step`.
-          inputs: By the names of the signature.
+          signature: `serving_default`, `with_lengths`, `step`, or `examples`.
+          inputs: By the names of the signature; for `examples`, of the one that it stands for.
           calls: How often in a row a model with stateful layers is called; the last call counts.
 
         Returns:

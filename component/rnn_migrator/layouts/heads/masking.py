@@ -19,12 +19,14 @@ def _gives_mask(node: Node, masked: set[str]) -> bool:
     layer = node.layer
     if isinstance(layer, HeadLayer):
         head = HEADS[layer.class_name]
-        if head.make_mask is not None and (layer.class_name != "Embedding" or _masks_zero(layer)):
+        if makes_mask(layer):
             return True
         return head.passes_mask and not masked.isdisjoint(node.inbound)
     reads_mask = node.inbound[0] in masked
     return reads_mask and (not isinstance(layer, RecurrentLayer) or layer.return_sequences)
 
 
-def _masks_zero(layer: HeadLayer) -> bool:
-    return bool(layer.config.get("mask_zero"))
+def makes_mask(layer: HeadLayer) -> bool:
+    """Whether a layer computes a mask from its input."""
+    makes = HEADS[layer.class_name].make_mask is not None
+    return makes and (layer.class_name != "Embedding" or bool(layer.config.get("mask_zero")))

@@ -30,6 +30,7 @@ class RnnConverterSpec(ComponentSpec):
         keys.LAYERS: ExecutionParameter(type=str),
         keys.TARGET: ExecutionParameter(type=str),
         keys.STRICT: ExecutionParameter(type=str),
+        keys.EXAMPLES_SIGNATURE: ExecutionParameter(type=str),
         keys.ARCHITECTURE: ExecutionParameter(type=str, optional=True),
         keys.ARCHITECTURE_SHA256: ExecutionParameter(type=str, optional=True),
         keys.CONVERTER_VERSION: ExecutionParameter(type=str),
@@ -57,6 +58,7 @@ class RnnConverter(BaseComponent):
         strict: bool = False,
         architecture: Path | None = None,
         layers: Sequence[DeclaredLayer] = (),
+        examples_signature: bool = False,
         uri_of: Callable[[Path], str] = str,
     ) -> None:
         """Makes the component.
@@ -71,6 +73,7 @@ class RnnConverter(BaseComponent):
           strict: Whether a mere assumption is refused.
           architecture: Keras JSON or YAML file that goes with weights-only HDF5.
           layers: The layers of an array dump whose names do not tell.
+          examples_signature: Whether the SavedModel also takes serialized tf.Example protos.
           uri_of: How the component reaches a file of this machine.
         """
         spec = RnnConverterSpec(
@@ -80,6 +83,7 @@ class RnnConverter(BaseComponent):
             layers=json.dumps([layer.to_json() for layer in layers]),
             target=target.value,
             strict=json.dumps(strict),
+            examples_signature=json.dumps(examples_signature),
             architecture=uri_of(architecture) if architecture else None,
             architecture_sha256=content_digest((architecture,)) if architecture else None,
             converter_version=converter_version(),

@@ -44,9 +44,9 @@ class Executor(BaseExecutor):
           output_dict: `model`: one `Model`. Its folder is an output of `rnn-migrate convert` with
             the SavedModel at `Format-Serving` (`saved_model` is a link to it); its custom
             properties say where it came from, see `record.conversion_properties`.
-          exec_properties: `settings` and `layers` (JSON lists), `target`, `strict` (JSON),
-            `architecture` (path or URI), `architecture_sha256`; `converter_version` is there for
-            the cache.
+          exec_properties: `settings` and `layers` (JSON lists), `target`, `strict` and
+            `examples_signature` (JSON), `architecture` (path or URI), `architecture_sha256`;
+            `converter_version` is there for the cache.
 
         Raises:
           MigrationError: It cannot be converted; nothing is written.
@@ -64,6 +64,7 @@ class Executor(BaseExecutor):
                 target=Target(exec_properties[keys.TARGET]),
                 strict=json.loads(exec_properties[keys.STRICT]),
                 layers=tuple(map(from_json, json.loads(exec_properties[keys.LAYERS]))),
+                examples_signature=json.loads(exec_properties[keys.EXAMPLES_SIGNATURE]),
             )
             sha256 = legacy_model.get_string_custom_property(record.SHA256)
             folder = staging.output(model.uri)
