@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from pipelines.local import RunResult, run_migration
 from pipelines.runs import DagRunner
 from pipelines.stages import only_stages
 from rnn_migrator import pages
-from rnn_migrator.errors import MigrationError
+from rnn_migrator.errors import MigrationError, Problem, UsageError
 from rnn_migrator.files import read_json, write_json
 from rnn_migrator.lineage.record import evaluation_properties
 from rnn_migrator.progress import Progress, silent
@@ -100,10 +101,8 @@ def run_many(
     Raises:
       UsageError: The summary cannot be written.
     """
-    began, root = time.monotonic(), migrations.root
-    root.mkdir(parents=True, exist_ok=True)
-    file = root / SUMMARY_FILE
-    file.unlink(missing_ok=True)
+    began = time.monotonic()
+    file = _emptied(migrations.root) / SUMMARY_FILE
     options = PipelineOptions(list(migrations.fan_out))
     stages = only_stages(_counted(progress, len(migrations.models)))
     with stages, beam.Pipeline(options=options) as pipeline:
@@ -124,6 +123,27 @@ def run_many(
     write_json(file, summary.to_json())
     _write_page(summary, migrations.name)
     return summary
+
+
+def _emptied(root: Path) -> Path:
+    """The folder of the summary, without that of an earlier run.
+
+    Raises:
+      UsageError: It cannot be written to.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / SUMMARY_FILE).unlink(missing_ok=True)
+    except OSError as e:
+        raise UsageError(
+            Problem(
+                where=f"output.root: {root}",
+                expected="a folder that can be written to",
+                received=str(e),
+                remedy="name another one",
+            )
+        ) from e
+    return root
 
 
 def _counted(progress: Progress, models: int) -> Any:
@@ -179,6 +199,7 @@ def _migrate(config: MigrationConfig, dag_runner: DagRunner) -> None:
     log = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         outcome = _result(config, run_migration(config, print, dag_runner))
     except MigrationError as e:
@@ -189,6 +210,14 @@ def _migrate(config: MigrationConfig, dag_runner: DagRunner) -> None:
         traceback.print_exc()
         outcome = _outcome(config, FAILED, _DEFECT, f"a defect of rnn-migrate: {e!r}")
     write_json(folder / OUTCOME_FILE, outcome)
+
+
+def _end_with_parent() -> None:
+    """Leaves no process at work behind a run that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(_DEFECT)
 
 
 def _result(config: MigrationConfig, result: RunResult) -> Outcome:
@@ -223,6 +252,7 @@ def _outcome(
         "status": status,
         "verdict": verdict,
         "reason": reason,
+        "seconds": 0.0,
         "log": str(config.output.root / LOG_FILE),
         **more,
     }

@@ -7,6 +7,8 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,10 +22,11 @@ from pipelines.config import load_migrations
 from pipelines.local import run_local
 from pipelines.many import LOG_FILE, PAGE_FILE, SUMMARY_FILE, Summary, run_many
 from rnn_migrator.cli.main import main
-from rnn_migrator.errors import ExitStatus
+from rnn_migrator.errors import ExitStatus, UsageError
 from rnn_migrator.files import read_json
 from rnn_migrator.lineage.query import lineage, lineage_of_source
 from tests.legacy_lab.cases import Case
+from tests.pipelines.airflow_home import wait_until
 from tests.pipelines.migrations import MANY, place_project, weights
 
 pytestmark = [pytest.mark.tfx, pytest.mark.slow]
@@ -187,6 +190,25 @@ def test_another_run_does_only_what_is_left(
         assert "RnnConverter" in again[name]["cached"]
         assert again[name]["pushed"] == first.outcomes[name]["pushed"]
     assert weights(Path(again["killed"]["pushed"])) == weights(Path(again["dump"]["pushed"]))
+
+
+def test_a_killed_run_leaves_no_process_at_work(fleet: Fleet, tmp_path: Path) -> None:
+    config = fleet.write(output={"root": str(tmp_path)})
+    logs = [tmp_path / name / LOG_FILE for name in ("dump", "keras")]
+    command = [sys.executable, "-m", "rnn_migrator.cli.main", "run", str(config)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    [work] = wait_until(lambda: [p for p in map(process_that_writes, logs) if p][:1], 200)
+    run.kill()
+    run.wait()
+    wait_until(lambda: not Path("/proc", str(work)).exists(), 20)
+    assert not any(process_that_writes(log) for log in logs)
+    assert not (tmp_path / SUMMARY_FILE).exists()
+
+
+def test_an_output_that_cannot_be_written(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"output\.root: .*file/runs"):
+        fleet.run(output={"root": str(tmp_path / "file" / "runs")})
 
 
 def test_the_config_of_the_project_ends_blessed(tmp_path: Path) -> None:
