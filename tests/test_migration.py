@@ -228,10 +228,10 @@ def test_a_wrong_conversion_is_not_handed_out(
     """A defect of ours, caught on what lies on disk."""
     right = export.save
 
-    def save_wrong(built: Any, folder: Path) -> None:
+    def save_wrong(built: Any, folder: Path, examples_signature: bool) -> None:
         weights = built.keras_model.get_weights()
         built.keras_model.set_weights([weights[0], np.roll(weights[1], 1, axis=0), weights[2]])
-        right(built, folder)
+        right(built, folder, examples_signature)
 
     monkeypatch.setattr(export, "save", save_wrong)
     with pytest.raises(NotEquivalentError, match="defect of the converter") as caught:
