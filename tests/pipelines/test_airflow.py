@@ -99,10 +99,12 @@ def test_every_config_of_the_project_is_a_dag_and_tensorflow_is_not_imported(
 ) -> None:
     found = reader.read(CONFIGS)
     assert found["errors"] == []
-    names = {load_config(CONFIGS / file).name for file in CONFIGS_OF_ONE}
+    configs = [load_config(CONFIGS / file) for file in CONFIGS_OF_ONE]
     many = load_migrations(CONFIGS / MANY)
-    assert {*found["tasks"]} == {*names, many.name}
-    assert all(found["tasks"][name] == [*BEFORE, *AFTER] for name in names)
+    assert {*found["tasks"]} == {*(config.name for config in configs), many.name}
+    for config in configs:
+        data = ["Examples"] if config.evaluation.examples else []
+        assert found["tasks"][config.name] == [*BEFORE, *data, *AFTER]
     groups = [f"{model}.{task}" for model in many.models for task in (*BEFORE, *AFTER)]
     assert sorted(found["tasks"][many.name]) == sorted([*groups, "summary"])
     assert not HEAVY & {*found["modules"]}
