@@ -47,17 +47,7 @@ def create_pipeline(
     Raises:
       MigrationError: The source, the architecture or a recording is not there.
     """
-    source, architecture = config.source.path, config.source.architecture
-    artifact = open_artifact(source, architecture)
-    described = describe_source(config.request, artifact)
-    if architecture:
-        described["architecture"] = uri_of(architecture)
-    importer = tfx.dsl.Importer(
-        source_uri=uri_of(source),
-        artifact_type=LegacyModel,
-        reimport=False,
-        custom_properties=source_properties(described),
-    ).with_id("LegacyModel")
+    importer = _source_importer(config, uri_of)
     legacy_model = importer.outputs["result"]
     converter = RnnConverter(
         legacy_model=legacy_model,
@@ -65,7 +55,7 @@ def create_pipeline(
         target=config.target,
         strict=config.strict,
         examples_signature=config.examples_signature,
-        architecture=architecture,
+        architecture=config.source.architecture,
         layers=config.source.declared,
         uri_of=uri_of,
     )
@@ -98,6 +88,20 @@ def create_pipeline(
         metadata_connection_config=_connection(config.output.metadata),
         beam_pipeline_args=list(config.beam_pipeline_args),
     )
+
+
+def _source_importer(config: MigrationConfig, uri_of: Callable[[Path], str]) -> tfx.dsl.Importer:
+    """What brings in the legacy model, with its digest."""
+    source, architecture = config.source.path, config.source.architecture
+    described = describe_source(config.request, open_artifact(source, architecture))
+    if architecture:
+        described["architecture"] = uri_of(architecture)
+    return tfx.dsl.Importer(
+        source_uri=uri_of(source),
+        artifact_type=LegacyModel,
+        reimport=False,
+        custom_properties=source_properties(described),
+    ).with_id("LegacyModel")
 
 
 def _connection(metadata: StoreAddress) -> Any:
