@@ -27,7 +27,7 @@ from pipelines.local import RunResult, run_migration
 from pipelines.runs import DagRunner
 from pipelines.stages import only_stages
 from rnn_migrator import pages
-from rnn_migrator.errors import MigrationError, Problem, UsageError
+from rnn_migrator.errors import ExitStatus, MigrationError, Problem, UsageError
 from rnn_migrator.files import read_json, write_json
 from rnn_migrator.lineage.record import evaluation_properties
 from rnn_migrator.progress import Progress, silent
@@ -173,8 +173,11 @@ class _Migrate(beam.DoFn):
 def _in_a_process(config: MigrationConfig, dag_runner: DagRunner) -> Outcome:
     """Migrates a model, whatever becomes of the process that does it."""
     began, folder = time.monotonic(), config.output.root
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / OUTCOME_FILE).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / OUTCOME_FILE).unlink(missing_ok=True)
+    except OSError as e:
+        return _outcome(config, FAILED, int(ExitStatus.USAGE), f"no folder for it: {e}")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     process = context.Process(target=_migrate, args=(config, dag_runner))

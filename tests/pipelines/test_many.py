@@ -211,6 +211,17 @@ def test_an_output_that_cannot_be_written(fleet: Fleet, tmp_path: Path) -> None:
         fleet.run(output={"root": str(tmp_path / "file" / "runs")})
 
 
+def test_a_folder_that_cannot_be_made_concerns_one_model(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "cut").touch()
+    models = [{"source": {"path": "models/[co]*/model.h5"}}]
+    summary = fleet.run(models=models, output={"root": str(tmp_path)})
+    assert {name: one["verdict"] for name, one in summary.outcomes.items()} == {
+        "cut": "failed",
+        "own": "refused",
+    }
+    assert "no folder for it" in summary.outcomes["cut"]["reason"]
+
+
 def test_the_config_of_the_project_ends_blessed(tmp_path: Path) -> None:
     migrations = load_migrations(place_project(tmp_path) / "configs" / MANY)
     summary = run_many(migrations)
