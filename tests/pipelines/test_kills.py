@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def test_a_killed_run_leaves_nothing_half_made(
         process.join(chance.uniform(0, whole) if killed < KILLS else None)
         process.kill()
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), "a run failed that nobody killed"
         ended = process.exitcode == 0
         killed += not ended
         assert len(versions(folder)) <= 1, "pushed twice"

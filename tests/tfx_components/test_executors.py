@@ -47,6 +47,20 @@ def convert(legacy: Any, folder: Path, **properties: str) -> Any:
     return model
 
 
+def test_the_evaluator_packs_nothing_for_workers_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beam's arguments arrive as they are; TFX's own executors pack 49 MB at every run."""
+    from rnn_migrator.tfx_components.evaluator.executor import Executor
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["pytest", "-v", "--durations=10"])  # no flags of TFX's
+    executor = Executor(Executor.Context(beam_pipeline_args=["--direct_num_workers=2"]))
+    with executor._make_beam_pipeline() as pipeline:
+        assert pipeline.options.get_all_options()["direct_num_workers"] == 2
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def case(cases: dict[str, Case]) -> Case:
     return cases["tf1_stacked_lstm_npz"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
@@ -52,6 +53,19 @@ class DataOptions:
 
 class Executor(BaseBeamExecutor):
     """Calls `evaluate_on_beam`."""
+
+    def __init__(self, context: BaseBeamExecutor.Context | None = None) -> None:
+        """Takes Beam's arguments as they are.
+
+        Args:
+          context: What TFX says of the execution.
+        """
+        # Not BaseBeamExecutor's: at every run it packs the source of TFX for workers elsewhere,
+        # which need this package too (docs/runners.md), leaves 49 MB of it in the temporary
+        # folder, and reads the arguments of whatever command is running as flags of its own.
+        BaseExecutor.__init__(self, context)
+        self._beam_pipeline_args = list(context.beam_pipeline_args or ()) if context else []
+        self._make_beam_pipeline_fn = context.make_beam_pipeline_fn if context else None
 
     def Do(
         self,
