@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from rnn_migrator.errors import ExitStatus, UsageError
-from rnn_migrator.files import atomic_file, atomic_folder, read_json, write_json
+from rnn_migrator.files import atomic_file, atomic_folder, read_json, space_ran_out, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -202,6 +204,19 @@ def test_a_file_in_no_folder_is_refused(tmp_path: Path) -> None:
         atomic_file(tmp_path / "file" / "spec.yaml"),
     ):
         pytest.fail("there is nowhere to write to")
+
+
+def test_a_full_disk_is_no_defect() -> None:
+    """In Python's words and in TensorFlow's, which has no numbers for it."""
+    with pytest.raises(OSError, match="No space") as python:
+        Path("/dev/full").write_text("a")
+    with pytest.raises(tf.errors.OpError) as tensorflow:
+        tf.io.write_file("/dev/full", "a" * 100_000)
+    for error in (python.value, tensorflow.value):
+        refusal = space_ran_out(error)
+        assert refusal is not None
+        assert "No space left on device" in str(refusal)
+    assert space_ran_out(PermissionError(errno.EACCES, os.strerror(errno.EACCES))) is None
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:

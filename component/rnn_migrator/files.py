@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -97,11 +98,34 @@ def _publish(content: Path, target: Path, replaced: Path) -> None:
         raise
 
 
+def space_ran_out(error: BaseException) -> UsageError | None:
+    """What to say of an error where a file system is full, None where it is another one.
+
+    TensorFlow and SQLite say it in words only.
+    """
+    full = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    if not any(words in str(error) for words in [*full, "database or disk is full"]):
+        return None
+    return UsageError(
+        Problem(
+            where="the file system of the output, or of temporary files",
+            expected="space for what is written",
+            received=str(error),
+            remedy="free some, or name an output elsewhere (TMPDIR for temporary files), and run "
+            "the same command again; nothing half-written is left in the output's place",
+        )
+    )
+
+
 def write_json(file: Path, value: Any) -> None:
     """Writes JSON so that the file is never seen half written."""
     scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(plain_json(value), indent=1, allow_nan=False) + "\n", "utf-8")
-    scratch.replace(file)
+    text = json.dumps(plain_json(value), indent=1, allow_nan=False) + "\n"
+    try:
+        scratch.write_text(text, "utf-8")
+        scratch.replace(file)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def plain_json(value: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -52,6 +54,22 @@ def test_inspect_reports_the_rest_of_what_is_refused(cases, capsys, name):
     document = _json(capsys)
     assert document["parts"]["lstm"] == "LSTM"
     assert len(document["problems"]) == {"keras2_own_layer": 1, "keras1_gone_layers": 3}[name]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "run the same command again"),
+        (RuntimeError("what nobody thought of"), 70, "a defect of rnn-migrate"),
+    ],
+)
+def test_what_is_no_refusal(cases, capsys, monkeypatch, error, status, said):
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr("rnn_migrator.cli.inspect.run", fail)
+    assert main(["inspect", str(cases["tf1_two_scopes"].source)]) == status
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_convert_writes_three_things(converted):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rnn_migrator.cli import report
 from rnn_migrator.errors import MigrationError
+from rnn_migrator.files import space_ran_out
 from rnn_migrator.version import converter_version
 
 COMMANDS = {
@@ -27,7 +28,7 @@ COMMANDS = {
 _INTERNAL_ERROR = 70
 """Exit status of a defect of our own (EX_SOFTWARE), apart from those of the contract."""
 
-_EPILOG = """exit status: 0 done or equivalent, 1 not equivalent, 2 wrong usage,
+_EPILOG = """exit status: 0 done or equivalent, 1 not equivalent, 2 wrong usage or no space,
 3 ambiguous or unsupported (every problem listed with its remedy),
 4 unreadable or hostile artifact"""
 
@@ -46,18 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(importlib.import_module(f"rnn_migrator.cli.{arguments.command}").run(arguments))
     except MigrationError as e:
-        if getattr(arguments, "json", False):
-            report.print_json({"problems": report.problems_json(e)})
-        else:
-            report.print_problems(e)
-        return int(e.status)
+        return _refuse(e, arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:
+    except Exception as e:
+        if full := space_ran_out(e):
+            return _refuse(full, arguments)
         traceback.print_exc()
         report.errors.print("This is a defect of rnn-migrate; please report it.", style="bold red")
         return _INTERNAL_ERROR
+
+
+def _refuse(error: MigrationError, arguments: argparse.Namespace) -> int:
+    """Lists the problems; returns the exit status that goes with them."""
+    if getattr(arguments, "json", False):
+        report.print_json({"problems": report.problems_json(error)})
+    else:
+        report.print_problems(error)
+    return int(error.status)
 
 
 def _parser() -> argparse.ArgumentParser:
