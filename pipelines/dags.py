@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from airflow.utils.task_group import TaskGroup
 from airflow.utils.trigger_rule import TriggerRule
 
 from pipelines.config import MigrationConfig, Migrations, check_config, load_migrations
-from rnn_migrator.errors import MigrationError, Problem, UsageError, raise_all
+from rnn_migrator.errors import MigrationError, Problem, UsageError
 
 VARIABLE = "RNN_MIGRATOR_CONFIGS"
 """Environment variable that names a config, or a folder of configs."""
+
+WRONG = "wrong-config"
+"""What the DAG of a wrong config is called before the name of the file, and tagged."""
 
 PREPARE, PUSHER, VERDICT, SUMMARY = "prepare", "Pusher", "verdict", "summary"
 """The first task of a model, the component that pushes, the last task; what ends many models."""
@@ -46,24 +50,29 @@ _logger = logging.getLogger(__name__)
 def create_dags(where: str | None) -> dict[str, DAG]:
     """The DAGs of a config, or of a folder of configs, by their names.
 
+    A wrong config in a folder gets a DAG that says what is wrong with it, so that the others keep
+    theirs: Airflow takes no DAG at all from a file that raises.
+
     Args:
       where: YAML file, or folder whose `*.yaml` are taken; None where nobody said.
 
     Raises:
-      UsageError: Nothing there, two of one name, or everything that is wrong with the configs.
+      UsageError: Nothing there, or everything that is wrong with the only config.
     """
+    files = _configs(where)
+    if len(files) == 1:
+        dag = create_dag(files[0])
+        return {dag.dag_id: dag}
     dags: dict[str, DAG] = {}
-    problems: list[Problem] = []
-    for file in _configs(where):
+    for file in files:
         try:
             dag = create_dag(file)
+            if dag.dag_id in dags:
+                raise UsageError(_twice(file, dag.dag_id))
         except UsageError as e:
-            problems += e.problems
-            continue
-        if dag.dag_id in dags:
-            problems.append(_twice(file, dag.dag_id))
+            _logger.error("%s", e)
+            dag = _dag_of_wrong(file, str(e))
         dags[dag.dag_id] = dag
-    raise_all(UsageError, problems)
     return dags
 
 
@@ -86,6 +95,20 @@ def create_dag(config: Path | str, **options: Any) -> DAG:
             _add_tasks(str(file), "", migrations.only)
         else:
             _add_groups(str(file), migrations)
+    return dag
+
+
+def _dag_of_wrong(file: Path, said: str) -> DAG:
+    """A DAG in the place of that of a wrong config: it says what is wrong, and fails if run."""
+
+    @task(task_id="config")
+    def fail() -> None:
+        raise AirflowFailException(said)
+
+    name = re.sub(r"[^\w.-]", "_", file.stem, flags=re.ASCII)
+    options = {**_OPTIONS, "tags": [*_OPTIONS["tags"], WRONG], "doc_md": f"```\n{said}\n```"}
+    with DAG(dag_id=f"{WRONG}.{name}", description=str(file), **options) as dag:
+        fail()
     return dag
 
 

@@ -27,7 +27,7 @@ PASSWORD = "s3cret p@ss:w/ö%'rd"
 
 _PACKAGES = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), *_PACKAGES])
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -125,7 +125,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         assert process.poll() is None, "the server ended"
         with socket.socket() as probe:
             if probe.connect_ex(("localhost", port)) == 0:

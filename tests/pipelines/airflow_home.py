@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.servers import postgresql
 
-_STARTED = 180.0
+_STARTED = 300.0
 _ENDED = 420.0
 _LEFT = 60.0
 

@@ -41,6 +41,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
+WRONG = "wrong-config"
 DAG_FILE = ROOT / "pipelines" / "airflow.py"
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "ml_metadata"}
 BEFORE = ["prepare", "LegacyModel"]
@@ -52,7 +53,9 @@ from airflow.models.dagbag import DagBag
 bag = DagBag(sys.argv[1], include_examples=False)
 tasks = {name: [t.task_id for t in dag.topological_sort()] for name, dag in bag.dags.items()}
 retries = {name: dag.default_args.get("retries") for name, dag in bag.dags.items()}
-json.dump({"tasks": tasks, "retries": retries, "errors": list(bag.import_errors.values()),
+docs = {name: dag.doc_md for name, dag in bag.dags.items()}
+errors = list(bag.import_errors.values())
+json.dump({"tasks": tasks, "retries": retries, "docs": docs, "errors": errors,
            "modules": sorted(sys.modules)}, sys.stderr)
 """
 
@@ -133,15 +136,31 @@ def test_what_is_wrong_is_named(reader: Reader, tmp_path: Path, cases: dict[str,
     assert "RNN_MIGRATOR_CONFIGS: expected the YAML file of a migration" in nothing
     [empty] = reader.read(configs)["errors"]
     assert f"no *.yaml in {configs}" in empty
-    for file in ("a.yaml", "b.yaml"):
-        write_config(configs / file)
-    write_config(configs / "c.yaml", nmae="other")
+    file = write_config(configs / "a.yaml", nmae="other")
+    [only] = reader.read(configs)["errors"]
+    assert f"{file}" in only
+    assert "nmae" in only
+
+
+def test_a_wrong_config_leaves_the_others_their_dags(
+    reader: Reader, tmp_path: Path, cases: dict[str, Case]
+) -> None:
+    configs = tmp_path / "configs"
+    place_files(configs, cases["tf1_stacked_lstm_npz"])
+    for name in ("a.yaml", "b.yaml"):
+        write_config(configs / name)
+    write_config(configs / "c ü.yaml", nmae="other")
     found = reader.read(configs)
-    assert found["tasks"] == {}
-    [wrong] = found["errors"]
-    assert "b.yaml: name: expected a name that no other config of the folder has" in wrong
-    assert "c.yaml" in wrong
-    assert "nmae" in wrong
+    assert found["errors"] == []
+    right = load_config(configs / "a.yaml").name
+    assert found["tasks"] == {
+        right: [*BEFORE, *AFTER],
+        "wrong-config.b": ["config"],
+        "wrong-config.c__": ["config"],
+    }
+    assert "expected a name that no other config of the folder has" in found["docs"][f"{WRONG}.b"]
+    assert "c ü.yaml, line " in found["docs"][f"{WRONG}.c__"]
+    assert "nmae" in found["docs"][f"{WRONG}.c__"]
 
 
 def test_every_component_is_a_task(reader: Reader, tmp_path: Path, cases: dict[str, Case]) -> None:
@@ -207,6 +226,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> I
     ]
     many = {"name": "many", "models": models, "source": {}, "output": {"root": "many"}}
     write_config(folder / "many.yaml", **many)
+    write_config(folder / "mistyped.yaml", nmae="other")
     home = tmp_path_factory.mktemp("airflow") / "home"
     with airflow(home, folder, {"migrations.py": DAG_FILE}) as started:
         yield Scene(folder, started)
@@ -216,6 +236,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> I
 def first(scene: Scene) -> Run:
     scene.airflow.trigger("strict", "refused")
     scene.airflow.trigger("many", "all")
+    scene.airflow.trigger(f"{WRONG}.mistyped", "wrong")
     return scene.run("first")
 
 
@@ -315,6 +336,14 @@ def test_a_refused_source_is_not_tried_again(scene: Scene, first: Run) -> None:
     assert {state for state, _ in tasks.values()} == {"upstream_failed"}
     assert "Remedy:" in scene.airflow.task_log("strict", "refused", "prepare")
     assert not (scene.folder / "strict").exists()
+
+
+def test_a_run_of_a_wrong_config_says_what_is_wrong(scene: Scene, first: Run) -> None:
+    """And those of the other configs beside it go on, as the other tests say."""
+    dag = f"{WRONG}.mistyped"
+    assert scene.airflow.end(dag, "wrong") == "failed"
+    assert scene.airflow.tasks(dag, "wrong") == {"config": ("failed", 1)}
+    assert "nmae" in scene.airflow.task_log(dag, "wrong", "config")
 
 
 def test_a_bad_one_of_many_models_does_not_stop_the_others(scene: Scene, first: Run) -> None:

@@ -224,7 +224,7 @@ class Server:
     def Stop(self) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=180)
 
 
 Validate = Callable[..., Path]
