@@ -24,6 +24,7 @@ from airflow.utils.trigger_rule import TriggerRule
 
 from pipelines.config import MigrationConfig, Migrations, check_config, load_migrations
 from rnn_migrator.errors import MigrationError, Problem, UsageError
+from rnn_migrator.files import own_temporary_folder
 
 VARIABLE = "RNN_MIGRATOR_CONFIGS"
 """Environment variable that names a config, or a folder of configs."""
@@ -243,7 +244,7 @@ def _launch(config_file: str, run: dict[str, Any], name: str) -> None:
 
     # TFX logs where it connects to, with the password.
     logging.getLogger("absl").setLevel(logging.WARNING)
-    with _refusals():
+    with _refusals(), own_temporary_folder():
         connection = _config(config_file, run["model"]).output.metadata.connection()
         compiled = json_format.ParseDict(run["pipeline"], pipeline_pb2.Pipeline())
         connect(compiled, connection)

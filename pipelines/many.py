@@ -28,7 +28,7 @@ from pipelines.runs import DagRunner
 from pipelines.stages import only_stages
 from rnn_migrator import pages
 from rnn_migrator.errors import ExitStatus, MigrationError, Problem, UsageError
-from rnn_migrator.files import read_json, space_ran_out, write_json
+from rnn_migrator.files import own_temporary_folder, read_json, space_ran_out, write_json
 from rnn_migrator.lineage.record import evaluation_properties
 from rnn_migrator.progress import Progress, silent
 
@@ -204,7 +204,8 @@ def _migrate(config: MigrationConfig, dag_runner: DagRunner) -> None:
     os.dup2(log, 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        outcome = _result(config, run_migration(config, print, dag_runner))
+        with own_temporary_folder():
+            outcome = _result(config, run_migration(config, print, dag_runner))
     except MigrationError as e:
         outcome = _refused(config, e)
     except Exception as e:

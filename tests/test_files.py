@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 import tensorflow as tf
 
 from rnn_migrator.errors import ExitStatus, UsageError
-from rnn_migrator.files import atomic_file, atomic_folder, read_json, space_ran_out, write_json
+from rnn_migrator.files import (
+    atomic_file,
+    atomic_folder,
+    own_temporary_folder,
+    read_json,
+    space_ran_out,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -204,6 +212,16 @@ def test_a_file_in_no_folder_is_refused(tmp_path: Path) -> None:
         atomic_file(tmp_path / "file" / "spec.yaml"),
     ):
         pytest.fail("there is nowhere to write to")
+
+
+def test_a_temporary_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with own_temporary_folder() as folder:
+        assert folder.parent == tmp_path
+        assert Path(tempfile.mkdtemp()).parent == folder
+    assert names(tmp_path) == []
+    assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
 
 
 def test_a_full_disk_is_no_defect() -> None:

@@ -59,6 +59,25 @@ def atomic_file(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def own_temporary_folder() -> Iterator[Path]:
+    """A folder that takes the temporary files of this process while the block runs.
+
+    For a forked process that others end: it runs no exit handlers, and TensorFlow leaves the code
+    that AutoGraph writes, a file for each function, to those.
+    """
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="rnn-migrator-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = None  # to be looked up again
+            os.environ.pop("TMPDIR")
+            if before is not None:
+                os.environ["TMPDIR"] = before
+
+
 def _check_free(target: Path, force: bool) -> None:
     if target.exists() and not force:
         raise UsageError(

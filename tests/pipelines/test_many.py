@@ -222,9 +222,19 @@ def test_a_folder_that_cannot_be_made_concerns_one_model(fleet: Fleet, tmp_path:
     assert "no folder for it" in summary.outcomes["cut"]["reason"]
 
 
-def test_the_config_of_the_project_ends_blessed(tmp_path: Path) -> None:
-    migrations = load_migrations(place_project(tmp_path) / "configs" / MANY)
-    summary = run_many(migrations)
-    assert {one["verdict"] for one in summary.outcomes.values()} == {"blessed"}
-    assert summary.outcomes.keys() == migrations.models.keys()
-    assert summary.status == ExitStatus.OK
+def test_the_config_of_the_project_ends_blessed_and_leaves_no_temporary_files(
+    tmp_path: Path,
+) -> None:
+    config = place_project(tmp_path) / "configs" / MANY
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "rnn_migrator.cli.main", "run", str(config)],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
+    migrations = load_migrations(config)
+    outcomes = read_json(migrations.root / SUMMARY_FILE)["models"]
+    assert {one["verdict"] for one in outcomes.values()} == {"blessed"}
+    assert outcomes.keys() == migrations.models.keys()
+    assert [file.name for file in temporary.iterdir()] == []
