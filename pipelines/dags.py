@@ -51,21 +51,17 @@ _logger = logging.getLogger(__name__)
 def create_dags(where: str | None) -> dict[str, DAG]:
     """The DAGs of a config, or of a folder of configs, by their names.
 
-    A wrong config in a folder gets a DAG that says what is wrong with it, so that the others keep
-    theirs: Airflow takes no DAG at all from a file that raises.
+    A wrong config gets a DAG that says what is wrong with it, so that the others keep theirs:
+    Airflow takes no DAG at all from a file that raises.
 
     Args:
       where: YAML file, or folder whose `*.yaml` are taken; None where nobody said.
 
     Raises:
-      UsageError: Nothing there, or everything that is wrong with the only config.
+      UsageError: There is no config.
     """
-    files = _configs(where)
-    if len(files) == 1:
-        dag = create_dag(files[0])
-        return {dag.dag_id: dag}
     dags: dict[str, DAG] = {}
-    for file in files:
+    for file in _configs(where):
         try:
             dag = create_dag(file)
             if dag.dag_id in dags:
@@ -106,7 +102,8 @@ def _dag_of_wrong(file: Path, said: str) -> DAG:
     def fail() -> None:
         raise AirflowFailException(said)
 
-    name = re.sub(r"[^\w.-]", "_", file.stem, flags=re.ASCII)
+    # Characters that no name of a DAG may have become numbers, which tell `a b` from `a_b`.
+    name = re.sub(r"[^\w.-]", lambda found: f"-{ord(found[0]):x}-", file.stem)
     options = {**_OPTIONS, "tags": [*_OPTIONS["tags"], WRONG], "doc_md": f"```\n{said}\n```"}
     with DAG(dag_id=f"{WRONG}.{name}", description=str(file), **options) as dag:
         fail()

@@ -28,7 +28,7 @@ from pipelines.runs import DagRunner
 from pipelines.stages import only_stages
 from rnn_migrator import pages
 from rnn_migrator.errors import ExitStatus, MigrationError, Problem, UsageError
-from rnn_migrator.files import own_temporary_folder, read_json, space_ran_out, write_json
+from rnn_migrator.files import full_disk_is_refusal, own_temporary_folder, read_json, write_json
 from rnn_migrator.lineage.record import evaluation_properties
 from rnn_migrator.progress import Progress, silent
 
@@ -204,23 +204,16 @@ def _migrate(config: MigrationConfig, dag_runner: DagRunner) -> None:
     os.dup2(log, 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with own_temporary_folder():
+        with full_disk_is_refusal(), own_temporary_folder():
             outcome = _result(config, run_migration(config, print, dag_runner))
     except MigrationError as e:
-        outcome = _refused(config, e)
+        problems = [dataclasses.asdict(problem) for problem in e.problems]
+        reason = "; ".join(map(str, e.problems))
+        outcome = _outcome(config, REFUSED, int(e.status), reason, problems=problems)
     except Exception as e:
-        if full := space_ran_out(e):
-            outcome = _refused(config, full)
-        else:
-            traceback.print_exc()
-            outcome = _outcome(config, FAILED, _DEFECT, f"a defect of rnn-migrate: {e!r}")
+        traceback.print_exc()
+        outcome = _outcome(config, FAILED, _DEFECT, f"a defect of rnn-migrate: {e!r}")
     write_json(folder / OUTCOME_FILE, outcome)
-
-
-def _refused(config: MigrationConfig, error: MigrationError) -> Outcome:
-    problems = [dataclasses.asdict(problem) for problem in error.problems]
-    reason = "; ".join(map(str, error.problems))
-    return _outcome(config, REFUSED, int(error.status), reason, problems=problems)
 
 
 def _end_with_parent() -> None:

@@ -5,19 +5,20 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
-from rnn_migrator.errors import ExitStatus, UsageError
+from rnn_migrator.errors import ExitStatus, Problem, UnsupportedError, UsageError
 from rnn_migrator.files import (
     atomic_file,
     atomic_folder,
+    full_disk_is_refusal,
     own_temporary_folder,
     read_json,
-    space_ran_out,
     write_json,
 )
 
@@ -224,17 +225,30 @@ def test_a_temporary_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(tmp_path)
 
 
-def test_a_full_disk_is_no_defect() -> None:
-    """In Python's words and in TensorFlow's, which has no numbers for it."""
-    with pytest.raises(OSError, match="No space") as python:
-        Path("/dev/full").write_text("a")
-    with pytest.raises(tf.errors.OpError) as tensorflow:
-        tf.io.write_file("/dev/full", "a" * 100_000)
-    for error in (python.value, tensorflow.value):
-        refusal = space_ran_out(error)
-        assert refusal is not None
-        assert "No space left on device" in str(refusal)
-    assert space_ran_out(PermissionError(errno.EACCES, os.strerror(errno.EACCES))) is None
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: Path("/dev/full").write_text("a"),
+        lambda: tf.io.write_file("/dev/full", "a" * 100_000),
+    ],
+    ids=["python", "tensorflow"],
+)
+def test_a_full_disk_is_a_refusal(write: Callable[[], Any]) -> None:
+    with pytest.raises(UsageError, match="No space left on device"), full_disk_is_refusal():
+        write()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+        UnsupportedError(Problem("a", "b", os.strerror(errno.ENOSPC), "c")),
+    ],
+)
+def test_other_errors_stay_what_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, full_disk_is_refusal():
+        raise error
+    assert caught.value is error
 
 
 def test_json_there_and_back(tmp_path: Path) -> None:
@@ -256,6 +270,13 @@ def test_a_value_that_is_no_json_leaves_the_file_as_it_was(tmp_path: Path) -> No
     with pytest.raises(TypeError):
         write_json(file, {"new": object()})
     assert read_json(file) == {"old": 1}
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_json(tmp_path / "a.json", {})
     assert names(tmp_path) == ["a.json"]
 
 

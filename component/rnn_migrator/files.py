@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnn_migrator.errors import Problem, UsageError
+from rnn_migrator.errors import MigrationError, Problem, UsageError
 
 
 @contextlib.contextmanager
@@ -66,16 +66,45 @@ def own_temporary_folder() -> Iterator[Path]:
     For a forked process that others end: it runs no exit handlers, and TensorFlow leaves the code
     that AutoGraph writes, a file for each function, to those.
     """
-    before = os.environ.get("TMPDIR")
+    folder_before, variable_before = tempfile.tempdir, os.environ.get("TMPDIR")
     with tempfile.TemporaryDirectory(prefix="rnn-migrator-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = os.environ["TMPDIR"] = folder
         try:
             yield Path(folder)
         finally:
-            tempfile.tempdir = None  # to be looked up again
+            tempfile.tempdir = folder_before
             os.environ.pop("TMPDIR")
-            if before is not None:
-                os.environ["TMPDIR"] = before
+            if variable_before is not None:
+                os.environ["TMPDIR"] = variable_before
+
+
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
+"""What is said of a full file system; TensorFlow and SQLite have no numbers for it."""
+
+
+@contextlib.contextmanager
+def full_disk_is_refusal() -> Iterator[None]:
+    """Makes a refusal of the errors that a full file system ends the block with.
+
+    Raises:
+      UsageError: There was no space for what the block wrote.
+    """
+    try:
+        yield
+    except MigrationError:
+        raise
+    except Exception as e:
+        if not any(words in str(e) for words in _FULL):
+            raise
+        raise UsageError(
+            Problem(
+                where="the file system of the output, or of temporary files",
+                expected="space for what is written",
+                received=str(e),
+                remedy="free some, or name an output elsewhere (TMPDIR for temporary files), and "
+                "run the same command again; nothing half-written is left in the output's place",
+            )
+        ) from e
 
 
 def _check_free(target: Path, force: bool) -> None:
@@ -115,25 +144,6 @@ def _publish(content: Path, target: Path, replaced: Path) -> None:
         if replaced.exists():
             replaced.rename(target)
         raise
-
-
-def space_ran_out(error: BaseException) -> UsageError | None:
-    """What to say of an error where a file system is full, None where it is another one.
-
-    TensorFlow and SQLite say it in words only.
-    """
-    full = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
-    if not any(words in str(error) for words in [*full, "database or disk is full"]):
-        return None
-    return UsageError(
-        Problem(
-            where="the file system of the output, or of temporary files",
-            expected="space for what is written",
-            received=str(error),
-            remedy="free some, or name an output elsewhere (TMPDIR for temporary files), and run "
-            "the same command again; nothing half-written is left in the output's place",
-        )
-    )
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -136,10 +136,11 @@ def test_what_is_wrong_is_named(reader: Reader, tmp_path: Path, cases: dict[str,
     assert "RNN_MIGRATOR_CONFIGS: expected the YAML file of a migration" in nothing
     [empty] = reader.read(configs)["errors"]
     assert f"no *.yaml in {configs}" in empty
-    file = write_config(configs / "a.yaml", nmae="other")
-    [only] = reader.read(configs)["errors"]
-    assert f"{file}" in only
-    assert "nmae" in only
+    found = reader.read(write_config(configs / "a.yaml", nmae="other"))
+    assert found["errors"] == []
+    assert found["tasks"] == {f"{WRONG}.a": ["config"]}
+    assert "a.yaml, line " in found["docs"][f"{WRONG}.a"]
+    assert "nmae" in found["docs"][f"{WRONG}.a"]
 
 
 def test_a_wrong_config_leaves_the_others_their_dags(
@@ -149,18 +150,19 @@ def test_a_wrong_config_leaves_the_others_their_dags(
     place_files(configs, cases["tf1_stacked_lstm_npz"])
     for name in ("a.yaml", "b.yaml"):
         write_config(configs / name)
-    write_config(configs / "c ü.yaml", nmae="other")
+    for name in ("c ü.yaml", "c_ü.yaml"):
+        write_config(configs / name, nmae="other")
     found = reader.read(configs)
     assert found["errors"] == []
     right = load_config(configs / "a.yaml").name
     assert found["tasks"] == {
         right: [*BEFORE, *AFTER],
-        "wrong-config.b": ["config"],
-        "wrong-config.c__": ["config"],
+        f"{WRONG}.b": ["config"],
+        f"{WRONG}.c-20-ü": ["config"],
+        f"{WRONG}.c_ü": ["config"],
     }
     assert "expected a name that no other config of the folder has" in found["docs"][f"{WRONG}.b"]
-    assert "c ü.yaml, line " in found["docs"][f"{WRONG}.c__"]
-    assert "nmae" in found["docs"][f"{WRONG}.c__"]
+    assert "c ü.yaml, line " in found["docs"][f"{WRONG}.c-20-ü"]
 
 
 def test_every_component_is_a_task(reader: Reader, tmp_path: Path, cases: dict[str, Case]) -> None:

@@ -120,6 +120,18 @@ class Run:
 Project = Callable[..., Run]
 
 
+def test_nothing_is_packed_for_workers_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the config's arguments, the one that names an image is what keeps TFX from it."""
+    from tfx.utils import dependency_utils
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: "packed")
+    arguments = list(load_config(ROOT / "configs" / "stock_tools.yaml").beam_pipeline_args)
+    *others, image = arguments
+    assert dependency_utils.make_beam_dependency_flags(arguments) == arguments
+    assert image.startswith("--sdk_container_image=")
+    assert "--extra_package=packed" in dependency_utils.make_beam_dependency_flags(others)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Project:
     """Runs the project's config, its facts or its bound changed."""

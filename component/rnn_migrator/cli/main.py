@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rnn_migrator.cli import report
 from rnn_migrator.errors import MigrationError
-from rnn_migrator.files import space_ran_out
+from rnn_migrator.files import full_disk_is_refusal
 from rnn_migrator.version import converter_version
 
 COMMANDS = {
@@ -45,27 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     _quieten()
     try:
-        return int(importlib.import_module(f"rnn_migrator.cli.{arguments.command}").run(arguments))
+        with full_disk_is_refusal():
+            command = importlib.import_module(f"rnn_migrator.cli.{arguments.command}")
+            return int(command.run(arguments))
     except MigrationError as e:
-        return _refuse(e, arguments)
+        if getattr(arguments, "json", False):
+            report.print_json({"problems": report.problems_json(e)})
+        else:
+            report.print_problems(e)
+        return int(e.status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as e:
-        if full := space_ran_out(e):
-            return _refuse(full, arguments)
+    except Exception:
         traceback.print_exc()
         report.errors.print("This is a defect of rnn-migrate; please report it.", style="bold red")
         return _INTERNAL_ERROR
-
-
-def _refuse(error: MigrationError, arguments: argparse.Namespace) -> int:
-    """Lists the problems; returns the exit status that goes with them."""
-    if getattr(arguments, "json", False):
-        report.print_json({"problems": report.problems_json(error)})
-    else:
-        report.print_problems(error)
-    return int(error.status)
 
 
 def _parser() -> argparse.ArgumentParser:
